@@ -1,0 +1,13 @@
+/* clock.h - the two clocks of the process. Threads: any. */
+#ifndef SPILLWAY_BASE_CLOCK_H
+#define SPILLWAY_BASE_CLOCK_H
+
+#include <stdint.h>
+
+/* Milliseconds since the epoch, UTC; may step. For Last-Modified and records. */
+int64_t clock_wall_ms(void);
+
+/* Milliseconds of a clock that never steps. For deadlines and intervals. */
+int64_t clock_mono_ms(void);
+
+#endif

@@ -1,0 +1,25 @@
+/* log.h - what the process tells its operator, on standard error.
+ *
+ * Threads  any; a line is written with one write(2) and never torn.
+ * Form     "<5>text key=value ..." when standard error is the journal's (JOURNAL_STREAM
+ *          says so), else "2026-01-31T12:00:00.123Z notice text key=value ...".
+ * Limits   2 KiB a line; what is longer is cut. errno is left alone.
+ */
+#ifndef SPILLWAY_BASE_LOG_H
+#define SPILLWAY_BASE_LOG_H
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE, LOG_LEVEL_DEBUG };
+
+/* Lines above LEVEL are dropped. Default: notice. */
+void log_set_level(enum log_level level);
+
+/* Writes a line at LEVEL. Control bytes in it are written as \xNN. */
+void log_line(enum log_level level, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warning(...) log_line(LOG_LEVEL_WARNING, __VA_ARGS__)
+#define log_notice(...) log_line(LOG_LEVEL_NOTICE, __VA_ARGS__)
+#define log_debug(...) log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+#endif
