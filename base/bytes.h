@@ -29,6 +29,13 @@ put_le64(unsigned char *p, uint64_t v)
 }
 
 static inline unsigned char *
+put_be32(unsigned char *p, uint32_t v)
+{
+	v = htobe32(v);
+	return (unsigned char *)memcpy(p, &v, sizeof(v)) + sizeof(v);
+}
+
+static inline unsigned char *
 put_be64(unsigned char *p, uint64_t v)
 {
 	v = htobe64(v);
@@ -60,6 +67,15 @@ get_le64(const unsigned char *p)
 
 	memcpy(&v, p, sizeof(v));
 	return le64toh(v);
+}
+
+static inline uint32_t
+get_be32(const unsigned char *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return be32toh(v);
 }
 
 static inline uint64_t

@@ -1,0 +1,98 @@
+#include "storage/blocks.h"
+
+#include <sys/mman.h>
+
+#include "base/check.h"
+
+void
+blocks_init(struct blocks *blocks, uint64_t max_bytes)
+{
+	pthread_mutex_init(&blocks->lock, NULL);
+	blocks->free = NULL;
+	blocks->nfree = 0;
+	/* What a burst took beyond this goes back to the system. */
+	blocks->keep = (size_t)(max_bytes / 4 / TAIL_BLOCK_TOTAL);
+	blocks->max = max_bytes;
+	atomic_init(&blocks->taken, 0);
+}
+
+void
+blocks_destroy(struct blocks *blocks)
+{
+	CHECK(atomic_load(&blocks->taken) == 0);
+	while (blocks->free != NULL) {
+		struct tail_block *block = blocks->free;
+
+		blocks->free = atomic_load_explicit(&block->next, memory_order_relaxed);
+		munmap(block, TAIL_BLOCK_TOTAL);
+	}
+	pthread_mutex_destroy(&blocks->lock);
+}
+
+static struct tail_block *
+recycled(struct blocks *blocks)
+{
+	struct tail_block *block;
+
+	/* A contended list is as good as an empty one: the writer does not wait. */
+	if (pthread_mutex_trylock(&blocks->lock) != 0)
+		return NULL;
+	block = blocks->free;
+	if (block != NULL) {
+		blocks->free = atomic_load_explicit(&block->next, memory_order_relaxed);
+		blocks->nfree--;
+	}
+	pthread_mutex_unlock(&blocks->lock);
+	return block;
+}
+
+struct tail_block *
+blocks_take(struct blocks *blocks)
+{
+	struct tail_block *block;
+
+	if (atomic_fetch_add(&blocks->taken, TAIL_BLOCK_TOTAL) + TAIL_BLOCK_TOTAL > blocks->max) {
+		atomic_fetch_sub(&blocks->taken, TAIL_BLOCK_TOTAL);
+		return NULL;
+	}
+	block = recycled(blocks);
+	if (block == NULL) {
+		block = mmap(NULL, TAIL_BLOCK_TOTAL, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (block == MAP_FAILED) {
+			atomic_fetch_sub(&blocks->taken, TAIL_BLOCK_TOTAL);
+			return NULL;
+		}
+	}
+	atomic_init(&block->refs, 1);
+	atomic_init(&block->next, NULL);
+	block->blocks = blocks;
+	return block;
+}
+
+struct tail_block *
+tail_block_get(struct tail_block *block)
+{
+	atomic_fetch_add_explicit(&block->refs, 1, memory_order_relaxed);
+	return block;
+}
+
+void
+tail_block_put(struct tail_block *block)
+{
+	struct blocks *blocks = block->blocks;
+
+	if (atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	pthread_mutex_lock(&blocks->lock);
+	if (blocks->nfree < blocks->keep) {
+		atomic_store_explicit(&block->next, blocks->free, memory_order_relaxed);
+		blocks->free = block;
+		blocks->nfree++;
+		block = NULL;
+	}
+	pthread_mutex_unlock(&blocks->lock);
+	if (block != NULL)
+		munmap(block, TAIL_BLOCK_TOTAL);
+	atomic_fetch_sub(&blocks->taken, TAIL_BLOCK_TOTAL);
+}

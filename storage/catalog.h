@@ -1,0 +1,90 @@
+/* catalog.h - the index of all objects, in LMDB: derived from the volumes, for lookup and LIST.
+ *
+ * Threads  one at a time between catalog_begin and catalog_commit or catalog_abort (the indexer); reads from any
+ *          thread, each a short transaction of its own (invariant 12).
+ * Errors   LMDB's codes become -errno here and nowhere else: -ENOSPC for a full map or disk, -EBADMSG for a
+ *          value whose checksum is wrong, -EIO for the rest.
+ */
+#ifndef SPILLWAY_STORAGE_CATALOG_H
+#define SPILLWAY_STORAGE_CATALOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "storage/record.h"
+
+#define CATALOG_FORMAT 1
+
+struct catalog;
+
+/* Contiguous bytes of one object in one volume. */
+struct extent {
+	uint64_t offset; /* in the object */
+	uint64_t position; /* in the volume */
+	uint64_t hash; /* XXH3-64 of the bytes */
+	uint32_t length;
+	uint32_t volume;
+};
+
+/* One row: the current version of a path. */
+struct catalog_row {
+	uint64_t id, seq;
+	struct record_name name; /* size: of an open version, what of it is stored */
+	bool open; /* no FINAL was seen */
+	const struct extent *extents; /* ascending; NULL from catalog_list */
+	size_t nextents;
+};
+
+/* Where the catalog stands in one volume. */
+struct catalog_volume {
+	uint32_t number;
+	uint64_t applied; /* every record before this offset is in the catalog */
+	uint64_t live;    /* bytes of bodies that some row still refers to */
+};
+
+/* Opens the catalog in file PATH; with CREATE an empty one is made if there is none, else that is -ENOENT.
+ * -EPROTO: its format is newer than CATALOG_FORMAT; -EBADMSG: it is no catalog, or a damaged one. */
+int catalog_open(const char *path, bool create, bool sync, struct catalog **out);
+void catalog_close(struct catalog **catalog);
+
+/* Calls VISIT for each volume the catalog knows, ascending, until it returns other than 0. */
+int catalog_volumes(struct catalog *catalog,
+		    int (*visit)(void *arg, const struct catalog_volume *volume), void *arg);
+
+/* The highest id and sequence number that any applied record had. */
+int catalog_highest(struct catalog *catalog, uint64_t *highest);
+
+/* Begins a write transaction. */
+int catalog_begin(struct catalog *catalog);
+
+/* Applies RECORD, whose body lies at BODY in volume NUMBER. Applying the records of a log in
+ * order, from any position that was applied before, ends in the same rows. */
+int catalog_apply(struct catalog *catalog, const struct record *record, uint32_t number,
+		  uint64_t body);
+
+/* Forgets the stored bytes of a hidden version that will never be current. */
+int catalog_forget(struct catalog *catalog, uint64_t id);
+
+/* The same for all hidden versions: at the start nobody is writing. */
+int catalog_forget_hidden(struct catalog *catalog);
+
+/* Every record of volume NUMBER before APPLIED has been applied. */
+int catalog_set_applied(struct catalog *catalog, uint32_t number, uint64_t applied);
+
+/* Makes it all durable, or drops it. */
+int catalog_commit(struct catalog *catalog);
+void catalog_abort(struct catalog *catalog);
+
+/* Looks PATH up: VISIT is called with its row, whose memory is valid only within. -ENOENT if there is
+ * none, else what VISIT returns. */
+int catalog_find(struct catalog *catalog, const char *path,
+		 int (*visit)(void *arg, const struct catalog_row *row), void *arg);
+
+/* Calls VISIT for the rows whose path begins with PREFIX and sorts after AFTER (NULL: all), in byte order,
+ * until LIMIT rows were visited or VISIT returns other than 0, which is returned. *MORE tells
+ * whether rows may follow. */
+int catalog_list(struct catalog *catalog, const char *prefix, const char *after, size_t limit,
+		 int (*visit)(void *arg, const struct catalog_row *row), void *arg, bool *more);
+
+#endif

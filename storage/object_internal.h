@@ -1,0 +1,81 @@
+/* object_internal.h - what the store itself knows of a version. See object.h.
+ *
+ * Locks    object->lock is a leaf: nothing else is taken under it.
+ */
+#ifndef SPILLWAY_STORAGE_OBJECT_INTERNAL_H
+#define SPILLWAY_STORAGE_OBJECT_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <xxhash.h>
+
+#include "storage/catalog.h"
+#include "storage/object.h"
+#include "storage/tail.h"
+#include "storage/volume.h"
+
+struct store;
+struct fanout;
+
+enum extent_trust {
+	EXTENT_UNVERIFIED, /* from an earlier run: its hash must be compared first (invariant 13) */
+	EXTENT_GOOD,
+	EXTENT_DAMAGED,
+};
+
+/* A part of an object that is on disk. */
+struct stored_extent {
+	struct extent at;
+	struct volume *volume; /* a reference */
+	enum extent_trust trust;
+};
+
+struct object {
+	_Atomic unsigned refs;
+	_Atomic int state; /* enum object_state; leaves OBJECT_LIVE once, reaches OBJECT_GONE at last */
+	struct store *store;
+	uint64_t id;
+	uint64_t seq; /* order of becoming current; 0 until then; guarded by the table's shard */
+	int64_t mtime_ms, expires_ms;
+	uint8_t etag[16]; /* set before state becomes OBJECT_COMPLETE */
+	struct tail tail;
+	pthread_mutex_t lock;          /* guards extents and the front of the tail */
+	struct stored_extent *extents; /* ascending, without gaps from 0 */
+	unsigned nextents, extents_size;
+	_Atomic(struct fanout *) fanout; /* watch.c; made by the first watcher */
+	XXH3_state_t *hash;              /* of all bytes, if kept for an append; writer's or shard's */
+	char *type;                      /* behind path in the same memory */
+	char path[];
+};
+
+/* A new version with one reference: LIVE, of BASE bytes. NULL without memory. */
+struct object *object_new(struct store *store, const char *path, const char *type, uint64_t base);
+
+/* A version as the catalog has it: COMPLETE or INCOMPLETE, its extents unverified.
+ * 0, -ENOMEM, or what volumes_open says of a volume that is not there. */
+int object_from_row(struct store *store, const struct catalog_row *row, struct object **out);
+
+/* Leaves OBJECT_LIVE for STATE, or goes to OBJECT_GONE from any; tells the watchers. False if the
+ * object was in no state to do so. */
+bool object_set_state(struct object *object, enum object_state state);
+
+/* Tells the watchers that something changed. Any thread, without a lock. */
+void object_notify(struct object *object);
+
+/* Adds an extent that follows the last one; takes over the reference to VOLUME. 0 or -ENOMEM. */
+int object_add_extent(struct object *object, const struct extent *at, struct volume *volume,
+		      enum extent_trust trust);
+
+/* Drops blocks whose bytes are in extents below DURABLE (invariant 7); SEALED: the writer is gone. */
+void object_trim(struct object *object, uint64_t durable, bool sealed);
+
+/* Adds all bytes of OBJECT, which is not LIVE, to HASH. Waits for the disk: pool threads only. */
+int object_hash(struct object *object, XXH3_state_t *hash);
+
+/* Memory that it takes while it is idle. */
+size_t object_cost(const struct object *object);
+
+/* Frees the watchers' side, with the last reference. */
+void fanout_free(struct fanout *fanout);
+
+#endif

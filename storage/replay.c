@@ -1,0 +1,253 @@
+#include "storage/replay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "base/log.h"
+#include "storage/store_internal.h"
+
+#define CATALOG_NAME "catalog.mdb"
+#define REBUILD_NAME "catalog.new"
+#define RECORDS_PER_COMMIT 50000
+
+struct replay {
+	struct store *store;
+	uint64_t highest; /* id or sequence number seen */
+	uint64_t *applied; /* of each volume in numbers */
+	const uint32_t *numbers;
+	size_t count;
+	uint64_t records;
+	unsigned torn;
+	char *why;
+	size_t why_size;
+};
+
+/* Whether the bytes that RECORD says follow it are the ones that do. */
+static int
+check_body(struct volume *volume, const struct record *record, uint64_t body, unsigned char *buffer)
+{
+	int err;
+
+	if (record->body_length == 0)
+		return 0;
+	err = volume_read(volume, body, buffer, record->body_length);
+	if (err == 0 && XXH3_64bits(buffer, record->body_length) != record->body_hash)
+		err = -EBADMSG;
+	return err;
+}
+
+static void
+see_numbers(struct replay *r, const struct record *record)
+{
+	if (record->id > r->highest)
+		r->highest = record->id;
+	if (record->seq > r->highest)
+		r->highest = record->seq;
+}
+
+static int
+recommit(struct catalog *catalog)
+{
+	int err = catalog_commit(catalog);
+
+	return err == 0 ? catalog_begin(catalog) : err;
+}
+
+/* Applies VOLUME from FROM on. A write transaction is open, before and after. */
+static int
+replay_records(struct replay *r, struct volume *volume, uint64_t from)
+{
+	struct catalog *catalog = r->store->catalog;
+	unsigned char *buffer = malloc(RECORD_BODY_MAX);
+	struct volume_scan scan = {0};
+	struct record record;
+	uint64_t body;
+	int err = buffer != NULL ? volume_scan_begin(volume, from, &scan) : -ENOMEM;
+
+	while (err == 0 && (err = volume_scan_next(&scan, &record, &body)) == 1) {
+		err = check_body(volume, &record, body, buffer);
+		if (err == -EBADMSG || err == -EIO) {
+			r->torn++;
+			err = 0;
+			continue;
+		}
+		see_numbers(r, &record);
+		if (err == 0)
+			err = catalog_apply(catalog, &record, volume_number(volume), body);
+		if (err == 0 && ++r->records % RECORDS_PER_COMMIT == 0)
+			err = recommit(catalog);
+	}
+	if (err == 0)
+		err = catalog_set_applied(catalog, volume_number(volume), scan.valid);
+	r->torn += scan.damaged;
+	volume_scan_end(&scan);
+	free(buffer);
+	return err;
+}
+
+static int
+replay_volume(struct replay *r, uint32_t number, uint64_t from)
+{
+	struct volume *volume;
+	int err = volumes_open(&r->store->volumes, number, &volume);
+
+	if (err == -EBADMSG) {
+		log_error("volume %010u has a damaged header: its objects are not served",
+			  (unsigned)number);
+		return 0;
+	}
+	if (err == 0) {
+		err = replay_records(r, volume, from);
+		volume_put(&volume);
+	}
+	if (err == -EPROTO)
+		snprintf(r->why, r->why_size,
+			 "%s/volumes/%010u.vol was written by a newer spillway (this one reads "
+			 "format %d)",
+			 r->store->config.data_dir, (unsigned)number, VOLUME_FORMAT);
+	else if (err != 0)
+		snprintf(r->why, r->why_size, "cannot replay %s/volumes/%010u.vol: %s",
+			 r->store->config.data_dir, (unsigned)number, strerror(-err));
+	return err;
+}
+
+static int
+note_applied(void *arg, const struct catalog_volume *volume)
+{
+	struct replay *r = arg;
+
+	for (size_t low = 0, high = r->count; low < high;) {
+		size_t middle = low + (high - low) / 2;
+
+		if (r->numbers[middle] == volume->number) {
+			r->applied[middle] = volume->applied;
+			return 0;
+		}
+		if (r->numbers[middle] < volume->number)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	log_error("volume %010u is missing: its objects are not served",
+		  (unsigned)volume->number);
+	return 0;
+}
+
+/* Applies what the open catalog lacks. Volumes are written one after the other, so only the newest
+ * one the catalog knows, and those after it, can have more. */
+static int
+catch_up(struct replay *r)
+{
+	struct catalog *catalog = r->store->catalog;
+	size_t first = 0;
+	int err = catalog_volumes(catalog, note_applied, r);
+
+	for (size_t i = 0; i < r->count; i++)
+		if (r->applied[i] > 0)
+			first = i;
+	if (err == 0)
+		err = catalog_highest(catalog, &r->highest);
+	if (err == 0)
+		err = catalog_begin(catalog);
+	if (err != 0)
+		return err;
+	for (size_t i = first; i < r->count && err == 0; i++)
+		err = replay_volume(r, r->numbers[i], r->applied[i]);
+	if (err == 0)
+		err = catalog_forget_hidden(catalog);
+	if (err != 0)
+		catalog_abort(catalog);
+	else
+		err = catalog_commit(catalog);
+	return err;
+}
+
+static void
+path_of(const struct store *store, const char *name, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%s/%s", store->config.data_dir, name);
+}
+
+/* Makes a catalog from all volumes beside the old one, then puts it in its place. */
+static int
+rebuild(struct replay *r)
+{
+	struct store *store = r->store;
+	char draft[PATH_MAX], path[PATH_MAX];
+	int err;
+
+	path_of(store, REBUILD_NAME, draft);
+	path_of(store, CATALOG_NAME, path);
+	unlinkat(store->dirfd, REBUILD_NAME, 0);
+	unlinkat(store->dirfd, REBUILD_NAME "-lock", 0);
+	err = catalog_open(draft, true, store->config.sync, &store->catalog);
+	if (err == 0)
+		err = catch_up(r);
+	catalog_close(&store->catalog);
+	if (err == 0 && renameat(store->dirfd, REBUILD_NAME, store->dirfd, CATALOG_NAME) != 0)
+		err = -errno;
+	unlinkat(store->dirfd, REBUILD_NAME "-lock", 0);
+	if (err == 0 && store->config.sync && fsync(store->dirfd) != 0)
+		err = -errno;
+	if (err == 0)
+		err = catalog_open(path, false, store->config.sync, &store->catalog);
+	return err;
+}
+
+static int
+open_or_rebuild(struct replay *r)
+{
+	struct store *store = r->store;
+	char path[PATH_MAX];
+	int err;
+
+	path_of(store, CATALOG_NAME, path);
+	err = catalog_open(path, false, store->config.sync, &store->catalog);
+	if (err == 0)
+		err = catch_up(r);
+	if (err != -ENOENT && err != -EBADMSG)
+		return err;
+	catalog_close(&store->catalog);
+	if (err == -EBADMSG)
+		log_warning("the catalog is damaged: rebuilding it from %zu volumes", r->count);
+	else if (r->count > 0)
+		log_warning("the catalog is missing: rebuilding it from %zu volumes", r->count);
+	memset(r->applied, 0, r->count * sizeof(*r->applied));
+	return rebuild(r);
+}
+
+int
+replay(struct store *store, char *why, size_t why_size)
+{
+	struct replay r = {.store = store, .why = why, .why_size = why_size};
+	uint32_t *numbers = NULL;
+	int err = volumes_enumerate(&store->volumes, &numbers, &r.count);
+
+	why[0] = '\0';
+	if (err == 0) {
+		r.numbers = numbers;
+		r.applied = calloc(r.count + 1, sizeof(*r.applied));
+		err = r.applied != NULL ? open_or_rebuild(&r) : -ENOMEM;
+	}
+	if (err == 0) {
+		atomic_store(&store->last_number, r.highest);
+		if (r.records > 0 || r.torn > 0)
+			log_notice("replayed %llu records torn=%u volumes=%zu",
+				   (unsigned long long)r.records, r.torn, r.count);
+	} else if (why[0] == '\0') {
+		snprintf(why, why_size,
+			 err == -EPROTO
+				 ? "%s/" CATALOG_NAME " was written by a newer spillway: %s"
+				 : "cannot open the catalog in %s: %s",
+			 store->config.data_dir, strerror(-err));
+	}
+	free(r.applied);
+	free(numbers);
+	return err;
+}

@@ -1,0 +1,246 @@
+/* view.c - reading a version: from its tail while that is there, from its volumes otherwise. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "storage/object_internal.h"
+#include "storage/store_internal.h"
+
+#define PAGE 4096
+#define VIEW_MAX ((size_t)1 << 20)  /* of one view, and so of what mincore is asked for */
+#define WARM_SPAN ((size_t)1 << 18) /* read ahead of a reader */
+
+/* The index of the extent that holds OFFSET, or nextents; HINT is tried first. Locked. */
+static unsigned
+extent_find(const struct object *object, uint64_t offset, unsigned hint)
+{
+	unsigned low = 0, high = object->nextents;
+
+	if (hint < high && offset >= object->extents[hint].at.offset)
+		low = hint; /* readers go forwards: mostly the hint or its neighbour */
+	while (low < high) {
+		unsigned middle = low == hint ? low : low + (high - low) / 2;
+		const struct extent *at = &object->extents[middle].at;
+
+		if (offset >= at->offset + at->length)
+			low = middle + 1;
+		else if (offset < at->offset)
+			high = middle;
+		else
+			return middle;
+	}
+	return object->nextents;
+}
+
+/* Bytes from DATA on, at most LENGTH, whose pages are in memory (invariant 9). */
+static size_t
+resident(const unsigned char *data, size_t length)
+{
+	unsigned char pages[VIEW_MAX / PAGE + 1];
+	size_t lead = (uintptr_t)data % PAGE, n = (lead + length + PAGE - 1) / PAGE, i = 0;
+
+	if (mincore((void *)(data - lead), lead + length, pages) != 0)
+		return 0;
+	while (i < n && (pages[i] & 1) != 0)
+		i++;
+	if (i == 0)
+		return 0;
+	return i == n ? length : i * PAGE - lead;
+}
+
+/* Lends bytes of the volume that STORED lies in. */
+static int
+view_extent(const struct stored_extent *stored, uint64_t offset, size_t max,
+	    struct object_view *view)
+{
+	uint64_t skip = offset - stored->at.offset;
+	uint64_t length = stored->at.length - skip;
+	const unsigned char *data;
+
+	if (stored->trust == EXTENT_DAMAGED)
+		return -EIO;
+	if (stored->trust == EXTENT_UNVERIFIED)
+		return -EINPROGRESS;
+	data = volume_map(stored->volume, stored->at.position + skip);
+	if (data == NULL)
+		return -EIO;
+	if (length > max)
+		length = max;
+	*view = (struct object_view){.data = data, .length = resident(data, (size_t)length)};
+	return view->length > 0 ? 0 : -EINPROGRESS;
+}
+
+static void
+view_block(struct object *object, struct tail_block *block, uint64_t offset, size_t max,
+	   struct object_view *view)
+{
+	unsigned char *data;
+
+	view->length = tail_bytes(&object->tail, block, offset, max, &data);
+	view->data = data;
+	view->block = tail_block_get(block);
+}
+
+int
+object_view(struct object *object, struct object_cursor *cursor, uint64_t offset, size_t max,
+	    struct object_view *view)
+{
+	struct tail *tail = &object->tail;
+	struct tail_block *block, *old = cursor->block;
+	int err = 0;
+
+	if (offset >= atomic_load(&tail->length))
+		return -EAGAIN;
+	if (max > VIEW_MAX)
+		max = VIEW_MAX;
+	/* The live edge: the same block as last time, without a lock. */
+	if (old != NULL && (offset - tail->base) / TAIL_BLOCK_SIZE == old->index) {
+		view_block(object, old, offset, max, view);
+		return 0;
+	}
+	pthread_mutex_lock(&object->lock);
+	block = tail_find(tail, offset, old);
+	if (block != NULL) {
+		cursor->block = tail_block_get(block);
+		view_block(object, block, offset, max, view);
+	} else {
+		unsigned i = extent_find(object, offset, cursor->extent);
+
+		cursor->block = NULL;
+		cursor->extent = i;
+		err = i < object->nextents ? view_extent(&object->extents[i], offset, max, view)
+					   : -EIO;
+	}
+	pthread_mutex_unlock(&object->lock);
+	if (old != NULL)
+		tail_block_put(old);
+	return err;
+}
+
+void
+object_view_release(struct object_view *view)
+{
+	if (view->block != NULL)
+		tail_block_put(view->block);
+	view->block = NULL;
+}
+
+void
+object_cursor_reset(struct object_cursor *cursor)
+{
+	if (cursor->block != NULL)
+		tail_block_put(cursor->block);
+	cursor->block = NULL;
+}
+
+/* Reads all of an extent and compares its hash. */
+static int
+verify(const struct stored_extent *stored)
+{
+	unsigned char *bytes = malloc(stored->at.length);
+	int err;
+
+	if (bytes == NULL)
+		return -ENOMEM;
+	err = volume_read(stored->volume, stored->at.position, bytes, stored->at.length);
+	if (err == 0 && XXH3_64bits(bytes, stored->at.length) != stored->at.hash)
+		err = -EBADMSG;
+	free(bytes);
+	return err;
+}
+
+/* Reads what a reader at OFFSET will want next, so that it is in the page cache. */
+static int
+read_ahead(const struct stored_extent *stored, uint64_t offset)
+{
+	unsigned char *bytes = malloc(WARM_SPAN);
+	uint64_t skip = offset - stored->at.offset;
+	uint64_t left = stored->at.length - skip;
+	int err;
+
+	if (bytes == NULL)
+		return -ENOMEM;
+	err = volume_read(stored->volume, stored->at.position + skip, bytes,
+			  left < WARM_SPAN ? (size_t)left : WARM_SPAN);
+	free(bytes);
+	return err;
+}
+
+static int
+warm(struct object *object, uint64_t offset)
+{
+	struct stored_extent stored;
+	unsigned i;
+	int err;
+
+	pthread_mutex_lock(&object->lock);
+	i = extent_find(object, offset, 0);
+	if (i < object->nextents) {
+		stored = object->extents[i];
+		volume_get(stored.volume);
+	}
+	pthread_mutex_unlock(&object->lock);
+	if (i >= object->nextents)
+		return 0; /* still in the tail */
+	if (stored.trust == EXTENT_DAMAGED)
+		err = -EIO;
+	else if (stored.trust == EXTENT_GOOD)
+		err = read_ahead(&stored, offset);
+	else
+		err = verify(&stored);
+	if (err != 0 && err != -ENOMEM)
+		log_error("bytes on disk are damaged or unreadable path=%s volume=%u offset=%llu "
+			  "error=\"%s\"",
+			  object->path, (unsigned)stored.at.volume,
+			  (unsigned long long)stored.at.position, strerror(-err));
+	pthread_mutex_lock(&object->lock);
+	if (err == 0)
+		object->extents[i].trust = EXTENT_GOOD;
+	else if (err == -EBADMSG)
+		object->extents[i].trust = EXTENT_DAMAGED;
+	pthread_mutex_unlock(&object->lock);
+	volume_put(&stored.volume);
+	return err == 0 ? 0 : -EIO;
+}
+
+int
+object_hash(struct object *object, XXH3_state_t *hash)
+{
+	uint64_t length = object_status(object).length, offset = 0;
+	struct object_cursor cursor = {0};
+	int err = 0;
+
+	while (err == 0 && offset < length) {
+		struct object_view view;
+
+		err = object_view(object, &cursor, offset, VIEW_MAX, &view);
+		if (err == 0) {
+			XXH3_128bits_update(hash, view.data, view.length);
+			offset += view.length;
+			object_view_release(&view);
+		} else if (err == -EINPROGRESS) {
+			err = warm(object, offset);
+		}
+	}
+	object_cursor_reset(&cursor);
+	return err;
+}
+
+static void
+warm_run(struct pool_job *job)
+{
+	struct object_warm *request = (struct object_warm *)job;
+
+	request->result = warm(request->object, request->offset);
+	mailbox_post(request->mailbox, &request->letter);
+}
+
+void
+object_warm(struct object_warm *request)
+{
+	request->job.run = warm_run;
+	pool_submit(request->object->store->pool, &request->job);
+}

@@ -1,0 +1,439 @@
+#include "storage/volume.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/clock.h"
+
+#define VOLUME_MAGIC "SPWLVOL\n"
+#define RESERVE_STEP ((uint64_t)16 << 20) /* preallocated at a time */
+#define SCAN_WINDOW ((size_t)64 * 1024)
+
+/* Offsets in the volume's header. */
+enum {
+	AT_MAGIC = 0,
+	AT_FORMAT = 8,
+	AT_NUMBER = 16,
+	AT_CREATED = 24,
+	AT_SECRET = 32,
+	AT_HASH = AT_SECRET + RECORD_SECRET_SIZE,
+};
+
+struct volume {
+	_Atomic unsigned refs;
+	uint32_t number;
+	int fd;
+	uint64_t size;     /* bytes it may grow to, and bytes that are mapped */
+	uint64_t end;      /* of what was written; its appender only */
+	uint64_t reserved; /* of what is allocated; its appender only */
+	pthread_mutex_t lock; /* guards the making of map */
+	_Atomic(unsigned char *) map;
+	uint8_t secret[RECORD_SECRET_SIZE];
+};
+
+static uint64_t
+round_up(uint64_t n, uint64_t unit)
+{
+	return (n + unit - 1) / unit * unit;
+}
+
+static void
+format_name(char name[32], uint32_t number, const char *suffix)
+{
+	snprintf(name, 32, "%010u.vol%s", (unsigned)number, suffix);
+}
+
+static struct volume *
+volume_new(uint32_t number, int fd)
+{
+	struct volume *volume = calloc(1, sizeof(*volume));
+
+	if (volume == NULL)
+		return NULL;
+	atomic_init(&volume->refs, 1);
+	atomic_init(&volume->map, NULL);
+	pthread_mutex_init(&volume->lock, NULL);
+	volume->number = number;
+	volume->fd = fd;
+	return volume;
+}
+
+static int
+write_all(int fd, struct iovec *iov, int iovcnt, uint64_t offset)
+{
+	while (iovcnt > 0) {
+		ssize_t n = pwritev(fd, iov, iovcnt < 1024 ? iovcnt : 1024, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		offset += (uint64_t)n;
+		for (; iovcnt > 0 && (size_t)n >= iov->iov_len; iov++, iovcnt--)
+			n -= (ssize_t)iov->iov_len;
+		if (iovcnt > 0) {
+			iov->iov_base = (char *)iov->iov_base + n;
+			iov->iov_len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+/* Allocates up to END, a step at a time. */
+static int
+reserve(struct volume *volume, uint64_t end)
+{
+	uint64_t wanted;
+
+	if (end <= volume->reserved)
+		return 0;
+	wanted = round_up(end, RESERVE_STEP);
+	if (wanted > volume->size)
+		wanted = volume->size;
+	for (;;) {
+		int err;
+
+		if (fallocate(volume->fd, 0, (off_t)volume->reserved,
+			      (off_t)(wanted - volume->reserved)) == 0)
+			break;
+		err = errno;
+		if (err == EINTR)
+			continue;
+		if (err == EOPNOTSUPP)
+			break;
+		/* A failed fallocate may keep what it got; no byte beyond was ever written. */
+		if (ftruncate(volume->fd, (off_t)volume->reserved) != 0)
+			err = errno;
+		if (err != ENOSPC || wanted == round_up(end, RECORD_BATCH))
+			return -err;
+		wanted = round_up(end, RECORD_BATCH); /* less than a step may still fit */
+	}
+	volume->reserved = wanted;
+	return 0;
+}
+
+static int
+write_header(struct volume *volume, int sync)
+{
+	unsigned char page[VOLUME_HEADER_SIZE] = {0};
+	struct iovec iov = {page, sizeof(page)};
+	int err;
+
+	memcpy(page + AT_MAGIC, VOLUME_MAGIC, 8);
+	put_le32(page + AT_FORMAT, VOLUME_FORMAT);
+	put_le64(page + AT_NUMBER, volume->number);
+	put_le64(page + AT_CREATED, (uint64_t)clock_wall_ms());
+	memcpy(page + AT_SECRET, volume->secret, RECORD_SECRET_SIZE);
+	put_le64(page + AT_HASH, XXH3_64bits(page, AT_HASH));
+	err = volume_append(volume, &iov, 1, sizeof(page));
+	if (err == 0 && sync)
+		err = volume_sync(volume);
+	return err;
+}
+
+int
+volume_create(int dirfd, uint32_t number, uint64_t size, int sync, struct volume **out)
+{
+	char name[32], draft[32];
+	struct volume *volume;
+	int fd, err;
+
+	CHECK(size >= VOLUME_SIZE_MIN && size % RECORD_BATCH == 0);
+	format_name(name, number, "");
+	format_name(draft, number, ".new");
+	/* The name appears only once the header is on disk. */
+	fd = openat(dirfd, draft, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+	if (fd < 0)
+		return -errno;
+	volume = volume_new(number, fd);
+	if (volume == NULL) {
+		close(fd);
+		err = -ENOMEM;
+		goto fail;
+	}
+	volume->size = size;
+	if (getrandom(volume->secret, sizeof(volume->secret), 0) != sizeof(volume->secret))
+		err = -EIO;
+	else
+		err = write_header(volume, sync);
+	if (err == 0 && renameat(dirfd, draft, dirfd, name) != 0)
+		err = -errno;
+	if (err == 0 && sync && fsync(dirfd) != 0)
+		err = -errno;
+	if (err != 0)
+		goto fail;
+	*out = volume;
+	return 0;
+fail:
+	unlinkat(dirfd, draft, 0);
+	volume_put(&volume);
+	return err;
+}
+
+int
+volume_open(int dirfd, uint32_t number, struct volume **out)
+{
+	unsigned char page[VOLUME_HEADER_SIZE];
+	char name[32];
+	struct volume *volume;
+	struct stat st;
+	int fd, err;
+
+	format_name(name, number, "");
+	fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	volume = volume_new(number, fd);
+	if (volume == NULL) {
+		close(fd);
+		return -ENOMEM;
+	}
+	err = volume_read(volume, 0, page, sizeof(page));
+	if (err == 0 && fstat(fd, &st) != 0)
+		err = -errno;
+	if (err != 0)
+		goto fail;
+	err = -EBADMSG;
+	if (memcmp(page + AT_MAGIC, VOLUME_MAGIC, 8) != 0)
+		goto fail;
+	if (get_le32(page + AT_FORMAT) > VOLUME_FORMAT) {
+		err = -EPROTO;
+		goto fail;
+	}
+	if (get_le64(page + AT_HASH) != XXH3_64bits(page, AT_HASH) ||
+	    get_le64(page + AT_NUMBER) != number)
+		goto fail;
+	memcpy(volume->secret, page + AT_SECRET, RECORD_SECRET_SIZE);
+	volume->end = volume->reserved = (uint64_t)st.st_size;
+	volume->size = round_up((uint64_t)st.st_size, RECORD_BATCH);
+	*out = volume;
+	return 0;
+fail:
+	volume_put(&volume);
+	return err;
+}
+
+struct volume *
+volume_get(struct volume *volume)
+{
+	atomic_fetch_add_explicit(&volume->refs, 1, memory_order_relaxed);
+	return volume;
+}
+
+void
+volume_put(struct volume **volumep)
+{
+	struct volume *volume = *volumep;
+	unsigned char *map;
+
+	*volumep = NULL;
+	if (volume == NULL ||
+	    atomic_fetch_sub_explicit(&volume->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	map = atomic_load(&volume->map);
+	if (map != NULL)
+		munmap(map, volume->size);
+	close(volume->fd);
+	pthread_mutex_destroy(&volume->lock);
+	free(volume);
+}
+
+uint32_t
+volume_number(const struct volume *volume)
+{
+	return volume->number;
+}
+
+const uint8_t *
+volume_secret(const struct volume *volume)
+{
+	return volume->secret;
+}
+
+uint64_t
+volume_end(const struct volume *volume)
+{
+	return volume->end;
+}
+
+uint64_t
+volume_room(const struct volume *volume)
+{
+	return volume->size - volume->end;
+}
+
+int
+volume_append(struct volume *volume, struct iovec *iov, int iovcnt, uint64_t bytes)
+{
+	int err;
+
+	CHECK(volume->end % RECORD_BATCH == 0 && bytes <= volume_room(volume));
+	err = reserve(volume, volume->end + bytes);
+	if (err == 0)
+		err = write_all(volume->fd, iov, iovcnt, volume->end);
+	if (err == 0)
+		volume->end = round_up(volume->end + bytes, RECORD_BATCH);
+	return err;
+}
+
+int
+volume_sync(struct volume *volume)
+{
+	return fdatasync(volume->fd) == 0 ? 0 : -errno;
+}
+
+const unsigned char *
+volume_map(struct volume *volume, uint64_t offset)
+{
+	unsigned char *map = atomic_load_explicit(&volume->map, memory_order_acquire);
+
+	if (map == NULL) {
+		pthread_mutex_lock(&volume->lock);
+		map = atomic_load_explicit(&volume->map, memory_order_relaxed);
+		if (map == NULL) {
+			map = mmap(NULL, volume->size, PROT_READ, MAP_SHARED, volume->fd, 0);
+			if (map == MAP_FAILED)
+				map = NULL;
+			atomic_store_explicit(&volume->map, map, memory_order_release);
+		}
+		pthread_mutex_unlock(&volume->lock);
+	}
+	return map == NULL ? NULL : map + offset;
+}
+
+int
+volume_read(const struct volume *volume, uint64_t offset, void *buffer, size_t length)
+{
+	while (length > 0) {
+		ssize_t n = pread(volume->fd, buffer, length, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		buffer = (char *)buffer + n;
+		offset += (uint64_t)n;
+		length -= (size_t)n;
+	}
+	return 0;
+}
+
+int
+volume_scan_begin(struct volume *volume, uint64_t position, struct volume_scan *scan)
+{
+	struct stat st;
+
+	if (fstat(volume->fd, &st) != 0)
+		return -errno;
+	*scan = (struct volume_scan){
+		.volume = volume,
+		.position = position > 0 ? position : VOLUME_HEADER_SIZE,
+		.size = (uint64_t)st.st_size,
+	};
+	scan->valid = scan->position;
+	scan->window = malloc(SCAN_WINDOW);
+	return scan->window == NULL ? -ENOMEM : 0;
+}
+
+/* Makes bytes [POSITION, POSITION + LENGTH) addressable. 0, -ENODATA past the end, or -errno. */
+static int
+look(struct volume_scan *scan, uint64_t position, size_t length, const unsigned char **out)
+{
+	uint64_t left;
+	int err;
+
+	if (position + length > scan->size)
+		return -ENODATA;
+	if (position < scan->window_start ||
+	    position + length > scan->window_start + scan->window_length) {
+		left = scan->size - position;
+		scan->window_start = position;
+		scan->window_length = left < SCAN_WINDOW ? (size_t)left : SCAN_WINDOW;
+		err = volume_read(scan->volume, position, scan->window, scan->window_length);
+		if (err != 0) {
+			scan->window_length = 0;
+			return err;
+		}
+	}
+	*out = scan->window + (position - scan->window_start);
+	return 0;
+}
+
+/* Decodes the record at scan->position: 0, -EBADMSG, -ENODATA or -errno. */
+static int
+decode_here(struct volume_scan *scan, struct record *record)
+{
+	const unsigned char *bytes;
+	int err = look(scan, scan->position, RECORD_HEADER_SIZE, &bytes);
+
+	if (err == 0)
+		err = record_decode_header(bytes, scan->volume->secret, scan->position, record);
+	if (err == 0)
+		err = look(scan, scan->position,
+			   RECORD_HEADER_SIZE + (size_t)record->name_length, &bytes);
+	if (err == 0)
+		err = record_decode_name(bytes, bytes + RECORD_HEADER_SIZE, record);
+	if (err == 0 && scan->position + record_span(record->name_length, record->body_length) >
+				round_up(scan->size, RECORD_BATCH))
+		err = -EBADMSG;
+	return err;
+}
+
+/* After something that is no record: the next batch boundary where bytes were written. */
+static bool
+step_over(struct volume_scan *scan)
+{
+	static const unsigned char zeros[RECORD_HEADER_SIZE];
+	const unsigned char *bytes;
+	off_t data;
+
+	if (look(scan, scan->position, RECORD_HEADER_SIZE, &bytes) == 0 &&
+	    memcmp(bytes, zeros, sizeof(zeros)) != 0)
+		scan->damaged++;
+	scan->position = round_up(scan->position + 1, RECORD_BATCH);
+	/* Preallocated space that was never written is a hole: not worth reading. */
+	data = lseek(scan->volume->fd, (off_t)scan->position, SEEK_DATA);
+	if (data < 0)
+		return errno != ENXIO && scan->position < scan->size;
+	if ((uint64_t)data > scan->position)
+		scan->position = (uint64_t)data / RECORD_BATCH * RECORD_BATCH;
+	return scan->position < scan->size;
+}
+
+int
+volume_scan_next(struct volume_scan *scan, struct record *record, uint64_t *body)
+{
+	for (;;) {
+		int err = decode_here(scan, record);
+
+		if (err == 0) {
+			*body = scan->position + RECORD_HEADER_SIZE + record->name_length;
+			scan->position += record_span(record->name_length, record->body_length);
+			scan->valid = round_up(scan->position, RECORD_BATCH);
+			return 1;
+		}
+		if (err != -EBADMSG && err != -ENODATA)
+			return err;
+		if (!step_over(scan))
+			return 0;
+	}
+}
+
+void
+volume_scan_end(struct volume_scan *scan)
+{
+	free(scan->window);
+	scan->window = NULL;
+}

@@ -1,0 +1,86 @@
+/* volume.h - one append-only file of records, DIR/volumes/NNNNNNNNNN.vol.
+ *
+ * Invariant 6: no offset is ever written twice; a volume shrinks only by unlink. Hence a
+ * mapping of written bytes never changes under a reader.
+ *
+ * Threads  volume_append and volume_sync: the persister, or whoever created it. Everything else: any.
+ * Owns     the descriptor and the mapping, until the last volume_put.
+ * Units    byte offsets from the start of the file.
+ */
+#ifndef SPILLWAY_STORAGE_VOLUME_H
+#define SPILLWAY_STORAGE_VOLUME_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "storage/record.h"
+
+#define VOLUME_FORMAT 1
+#define VOLUME_HEADER_SIZE 4096
+#define VOLUME_SIZE_MIN ((uint64_t)16 << 20)
+
+struct volume;
+
+/* Creates volume NUMBER of at most SIZE bytes in directory DIRFD; it and its name are on disk when
+ * this returns (unless SYNC is false). 0 or -errno. */
+int volume_create(int dirfd, uint32_t number, uint64_t size, int sync, struct volume **out);
+
+/* Opens an existing one for reading.
+ *   -ENOENT   there is no such file
+ *   -EPROTO   its format is newer than VOLUME_FORMAT
+ *   -EBADMSG  its header is damaged
+ */
+int volume_open(int dirfd, uint32_t number, struct volume **out);
+
+struct volume *volume_get(struct volume *volume);
+void volume_put(struct volume **volume);
+
+uint32_t volume_number(const struct volume *volume);
+const uint8_t *volume_secret(const struct volume *volume);
+
+/* Where the next append will begin: a multiple of RECORD_BATCH. */
+uint64_t volume_end(const struct volume *volume);
+
+/* Bytes that can still be appended as one batch. */
+uint64_t volume_room(const struct volume *volume);
+
+/* Writes one batch of BYTES at volume_end. 0 or -errno; after an error the volume must not be
+ * appended to any more. IOV is consumed. */
+int volume_append(struct volume *volume, struct iovec *iov, int iovcnt, uint64_t bytes);
+
+/* fdatasync. After an error the volume must not be used for writing any more: a second
+ * attempt may succeed without the bytes being there. */
+int volume_sync(struct volume *volume);
+
+/* The address of byte OFFSET in a read-only shared mapping, valid as long as VOLUME. NULL when it
+ * can't be mapped. Touch only bytes that were written. */
+const unsigned char *volume_map(struct volume *volume, uint64_t offset);
+
+/* Reads exactly LENGTH bytes. 0, -EIO (also for a file that is too short) or -errno. */
+int volume_read(const struct volume *volume, uint64_t offset, void *buffer, size_t length);
+
+/* A walk over the records of a volume, in order. Areas that hold no valid record (a torn
+ * batch, damage) are stepped over at batch boundaries. */
+struct volume_scan {
+	struct volume *volume;
+	uint64_t position; /* where the walk goes on */
+	uint64_t size;     /* of the file */
+	uint64_t valid;    /* end of the last valid record, rounded up to a batch */
+	unsigned damaged;  /* batches' starts with bytes that are no record */
+	/* private */
+	unsigned char *window;
+	uint64_t window_start;
+	size_t window_length;
+};
+
+/* Begins at POSITION, or at the first record when it is 0. 0 or -errno. */
+int volume_scan_begin(struct volume *volume, uint64_t position, struct volume_scan *scan);
+
+/* The next record; its strings live until the next call. 1, 0 at the end, or -errno.
+ * *BODY is the file offset of its body, which is not verified here. */
+int volume_scan_next(struct volume_scan *scan, struct record *record, uint64_t *body);
+
+void volume_scan_end(struct volume_scan *scan);
+
+#endif
