@@ -1,0 +1,297 @@
+/* main.c - the process: everything that runs is started and stopped here.
+ *
+ * Start is the table of steps walked forwards; stop, also that of a failed start, is the same
+ * table walked backwards from the last step that succeeded.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#ifdef HAVE_SYSTEMD
+#include <systemd/sd-daemon.h>
+#endif
+
+#include "base/log.h"
+#include "daemon/command.h"
+#include "daemon/config.h"
+#include "daemon/datadir.h"
+#include "daemon/signals.h"
+#include "http/rules.h"
+#include "http/server.h"
+#include "storage/store.h"
+
+#define EXIT_USAGE 2
+
+struct daemon {
+	struct command command;
+	struct config config;
+	unsigned workers;
+	struct rules *rules;
+	struct server *server;
+	struct store *store;
+	char why[512]; /* the reason of the step that failed */
+};
+
+static void
+tell_supervisor(const char *state)
+{
+#ifdef HAVE_SYSTEMD
+	sd_notify(0, state);
+#else
+	(void)state;
+#endif
+}
+
+/* ---- steps ---- */
+
+static int
+descriptors_raise(struct daemon *d)
+{
+	struct rlimit limit;
+
+	/* Every reader is one; a failure leaves us with fewer. */
+	(void)d;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+			log_warning("descriptor limit not raised error=\"%s\"", strerror(errno));
+	}
+	return 0;
+}
+
+static int
+signals_start(struct daemon *d)
+{
+	(void)d;
+	signals_block();
+	return 0;
+}
+
+static int
+rules_start(struct daemon *d)
+{
+	d->rules = rules_new();
+	if (d->rules == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < d->config.rule_count; i++) {
+		int err = rules_add(d->rules, &d->config.rules[i]);
+
+		if (err != 0) {
+			rules_free(&d->rules);
+			return err;
+		}
+	}
+	return 0;
+}
+
+static void
+rules_stop(struct daemon *d)
+{
+	rules_free(&d->rules);
+}
+
+static unsigned
+cores(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (n < 1)
+		return 1;
+	return n < STORE_WORKERS_MAX ? (unsigned)n : STORE_WORKERS_MAX;
+}
+
+static int
+server_create(struct daemon *d)
+{
+	const struct options *o = &d->config.options;
+
+	d->workers = o->workers != 0 ? o->workers : cores();
+	return server_new(
+		&(struct server_config){
+			.listen = (const char *const *)o->listen.items,
+			.listen_count = o->listen.count,
+			.admin = o->admin,
+			.workers = d->workers,
+			.rules = d->rules,
+			.object_max = o->object_max,
+			.head_timeout_ms = o->head_timeout_ms,
+			.ingest_idle_ms = o->ingest_idle_ms,
+			.send_timeout_ms = o->send_timeout_ms,
+			.drain_ms = o->drain_timeout_ms,
+		},
+		&d->server);
+}
+
+static void
+server_destroy(struct daemon *d)
+{
+	server_free(&d->server);
+}
+
+static int
+store_start(struct daemon *d)
+{
+	const struct options *o = &d->config.options;
+	struct store_config config;
+
+	store_config_defaults(&config);
+	config.data_dir = o->data_dir;
+	config.sync = o->sync;
+	config.volume_size = o->volume_size;
+	config.memory_max = o->memory_max;
+	config.tail_max = o->tail_max;
+	config.workers = d->workers;
+	config.mailboxes = server_mailboxes(d->server);
+	return store_open(&config, d->why, sizeof(d->why), &d->store);
+}
+
+static void
+store_stop(struct daemon *d)
+{
+	store_close(&d->store);
+}
+
+static int
+listeners_start(struct daemon *d)
+{
+	return server_start(d->server, d->store, d->why, sizeof(d->why));
+}
+
+static void
+listeners_stop(struct daemon *d)
+{
+	server_stop(d->server);
+}
+
+static int
+readiness_start(struct daemon *d)
+{
+	(void)d;
+	tell_supervisor("READY=1");
+	return 0;
+}
+
+static void
+readiness_stop(struct daemon *d)
+{
+	(void)d;
+	tell_supervisor("STOPPING=1");
+}
+
+static const struct step {
+	const char *name;
+	int (*start)(struct daemon *); /* 0, or -errno with a reason in why */
+	void (*stop)(struct daemon *); /* or NULL */
+} steps[] = {
+	{"descriptors", descriptors_raise, NULL},
+	{"signals", signals_start, NULL},
+	{"rules", rules_start, rules_stop},
+	{"server", server_create, server_destroy},
+	{"store", store_start, store_stop},
+	{"listeners", listeners_start, listeners_stop},
+	{"readiness", readiness_start, readiness_stop},
+};
+
+#define STEPS (sizeof(steps) / sizeof(steps[0]))
+
+/* ---- life ---- */
+
+/* Reads the file again. What may change while running does; the rest is only judged. */
+static void
+reload(struct daemon *d)
+{
+	struct config fresh;
+	char why[512];
+
+	tell_supervisor("RELOADING=1");
+	if (config_load(&d->command, &fresh, why, sizeof(why)) != 0) {
+		log_error("reload refused, running on unchanged: %s", why);
+		tell_supervisor("READY=1");
+		return;
+	}
+	for (const struct option_key *key = options_keys; key->name != NULL; key++)
+		if (strcmp(key->name, "log_level") != 0 &&
+		    !options_equal(key, &d->config.options, &fresh.options))
+			log_warning("unchanged: restart to apply key=%s", key->name);
+	if (!config_same_rules(&d->config, &fresh))
+		log_warning("unchanged: restart to apply the rules");
+	d->config.options.log_level = fresh.options.log_level;
+	log_set_level((enum log_level)fresh.options.log_level);
+	log_notice("reloaded file=%s", fresh.file != NULL ? fresh.file : "none");
+	config_free(&fresh);
+	tell_supervisor("READY=1");
+}
+
+static int
+run(struct daemon *d)
+{
+	size_t started = 0;
+	int err = 0;
+
+	log_set_level((enum log_level)d->config.options.log_level);
+	while (started < STEPS) {
+		err = steps[started].start(d);
+		if (err != 0)
+			break;
+		started++;
+	}
+	if (err == 0) {
+		while (signals_wait() == SIGNALS_RELOAD)
+			reload(d);
+		signals_hurry();
+		log_notice("stopping");
+	} else if (d->why[0] != '\0') {
+		fprintf(stderr, "spillway: %s\n", d->why);
+	} else {
+		fprintf(stderr, "spillway: %s: %s\n", steps[started].name, strerror(-err));
+	}
+	while (started > 0)
+		if (steps[--started].stop != NULL)
+			steps[started].stop(d);
+	if (err == 0)
+		log_notice("stopped");
+	return err == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* -t: everything that can be judged without touching anything. */
+static int
+check_only(struct daemon *d)
+{
+	if (datadir_check(d->config.options.data_dir, d->why, sizeof(d->why)) != 0) {
+		fprintf(stderr, "spillway: %s\n", d->why);
+		return EXIT_FAILURE;
+	}
+	printf("spillway: %s: good\n", d->config.file != NULL ? d->config.file : "configuration");
+	return EXIT_SUCCESS;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct daemon daemon = {0};
+	int status;
+
+	if (command_parse(argc, argv, &daemon.command, daemon.why, sizeof(daemon.why)) != 0) {
+		fprintf(stderr, "spillway: %s\n", daemon.why);
+		return EXIT_USAGE;
+	}
+	if (daemon.command.help) {
+		command_help(stdout);
+		status = EXIT_SUCCESS;
+	} else if (daemon.command.version) {
+		printf("%s %s\n", PACKAGE_NAME, PACKAGE_VERSION);
+		status = EXIT_SUCCESS;
+	} else if (config_load(&daemon.command, &daemon.config, daemon.why, sizeof(daemon.why)) !=
+		   0) {
+		fprintf(stderr, "spillway: %s\n", daemon.why);
+		status = EXIT_FAILURE;
+	} else {
+		status = daemon.command.test ? check_only(&daemon) : run(&daemon);
+	}
+	config_free(&daemon.config);
+	command_free(&daemon.command);
+	return status;
+}

@@ -1,0 +1,499 @@
+#include "daemon/options.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/units.h"
+#include "storage/store.h"
+
+static const char *const log_levels[] = {
+	[LOG_LEVEL_ERROR] = "error",
+	[LOG_LEVEL_WARNING] = "warning",
+	[LOG_LEVEL_NOTICE] = "notice",
+	[LOG_LEVEL_DEBUG] = "debug",
+	NULL,
+};
+
+static const char *const publish_names[] = {
+	[PUBLISH_LIVE] = "live",
+	[PUBLISH_WHOLE] = "whole",
+	NULL,
+};
+
+static const char *const existing_names[] = {
+	[EXISTING_REPLACE] = "replace",
+	[EXISTING_APPEND] = "append",
+	[EXISTING_REFUSE] = "refuse",
+	NULL,
+};
+
+#define KIB UINT64_C(1024)
+#define MIB (KIB * 1024)
+#define GIB (MIB * 1024)
+#define DAY_MS UINT64_C(86400000)
+
+#define AT(field) offsetof(struct options, field)
+#define IN_RULE(field) offsetof(struct rule, field)
+
+/* name, kind, where, least, most, choices, default, help */
+const struct option_key options_keys[] = {
+	{"data_dir", OPTION_TEXT, AT(data_dir), 0, 0, NULL, LOCALSTATEDIR "/lib/spillway",
+	 "directory of everything that is stored, created if missing"},
+	{"listen", OPTION_ADDRESSES, AT(listen), 0, 0, NULL, NULL,
+	 "media listeners, ADDR:PORT (0.0.0.0:3000 and [::]:3000)"},
+	{"admin", OPTION_ADDRESS, AT(admin), 0, 0, NULL, "127.0.0.1:3001",
+	 "admin listener, ADDR:PORT or none"},
+	{"workers", OPTION_COUNT, AT(workers), 1, STORE_WORKERS_MAX, NULL, NULL,
+	 "event-loop threads (one per core)"},
+	{"sync", OPTION_SWITCH, AT(sync), 0, 0, NULL, "on",
+	 "a 201 waits until the disk has it; off survives a crash of the server only"},
+	{"volume_size", OPTION_SIZE, AT(volume_size), MIB, 64 * GIB, NULL, "256MiB",
+	 "size of one volume file"},
+	{"memory_max", OPTION_SIZE, AT(memory_max), 0, 0, NULL, "64MiB",
+	 "memory for what is known of idle objects"},
+	{"tail_max", OPTION_SIZE, AT(tail_max), MIB, 0, NULL, "256MiB",
+	 "memory for bytes that are received and not yet on disk"},
+	{"object_max", OPTION_SIZE, AT(object_max), 0, 0, NULL, "0",
+	 "largest object; 0 for no limit"},
+	{"head_timeout", OPTION_DURATION, AT(head_timeout_ms), 1, DAY_MS, NULL, "10s",
+	 "a request head must be complete within this"},
+	{"ingest_idle", OPTION_DURATION, AT(ingest_idle_ms), 1, DAY_MS, NULL, "60s",
+	 "an upload or an idle connection may be silent for this long"},
+	{"send_timeout", OPTION_DURATION, AT(send_timeout_ms), 1, DAY_MS, NULL, "30s",
+	 "a reader may take nothing for this long"},
+	{"drain_timeout", OPTION_DURATION, AT(drain_timeout_ms), 0, DAY_MS, NULL, "5s",
+	 "a stop waits this long for replies in flight"},
+	{"log_level", OPTION_CHOICE, AT(log_level), 0, 0, log_levels, "notice",
+	 "error, warning, notice or debug"},
+	{NULL, OPTION_TEXT, 0, 0, 0, NULL, NULL, NULL},
+};
+
+const struct option_key options_rule_keys[] = {
+	{"publish", OPTION_CHOICE, IN_RULE(publish), 0, 0, publish_names, NULL,
+	 "live: readable while it grows; whole: when it is complete"},
+	{"existing", OPTION_CHOICE, IN_RULE(existing), 0, 0, existing_names, NULL,
+	 "what a PUT does to an object that exists: replace, append or refuse"},
+	{"content_type", OPTION_MEDIA, IN_RULE(content_type), 0, 0, NULL, NULL,
+	 "media type, whatever the sender says"},
+	{"cache_control", OPTION_TEXT, IN_RULE(cache_control), 0, 0, NULL, NULL,
+	 "Cache-Control of finished objects"},
+	{NULL, OPTION_TEXT, 0, 0, 0, NULL, NULL, NULL},
+};
+
+/* The default of `listen`. */
+static const char *const listen_everywhere[] = {"0.0.0.0:3000", "[::]:3000"};
+
+const struct option_key *
+options_find(const struct option_key *keys, const char *name)
+{
+	for (; keys->name != NULL; keys++)
+		if (strcmp(keys->name, name) == 0)
+			return keys;
+	return NULL;
+}
+
+/* "1.2.3.4:80" or "[::1]:80". Names are not looked up: what a server binds must be certain. */
+static bool
+is_address(const char *text)
+{
+	const char *colon = strrchr(text, ':');
+	unsigned char binary[sizeof(struct in6_addr)];
+	char host[INET6_ADDRSTRLEN];
+	size_t length;
+	unsigned port = 0;
+
+	if (colon == NULL || colon[1] == '\0')
+		return false;
+	for (const char *p = colon + 1; *p != '\0'; p++) {
+		if (*p < '0' || *p > '9')
+			return false;
+		port = port * 10 + (unsigned)(*p - '0');
+		if (port > 65535)
+			return false;
+	}
+	length = (size_t)(colon - text);
+	if (length >= 2 && text[0] == '[' && text[length - 1] == ']') {
+		if (length - 2 >= sizeof(host))
+			return false;
+		memcpy(host, text + 1, length - 2);
+		host[length - 2] = '\0';
+		return inet_pton(AF_INET6, host, binary) == 1;
+	}
+	if (length >= sizeof(host))
+		return false;
+	memcpy(host, text, length);
+	host[length] = '\0';
+	return inet_pton(AF_INET, host, binary) == 1;
+}
+
+/* These strings end up in reply heads and log lines. */
+static bool
+is_printable(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			return false;
+	return true;
+}
+
+static bool
+is_media_type(const char *text)
+{
+	const char *slash = strchr(text, '/');
+
+	return is_printable(text) && slash != NULL && slash != text && slash[1] != '\0' &&
+	       slash[1] != ';' && text[strcspn(text, " ;")] != ' ';
+}
+
+static int
+parse_switch(const char *text, bool *value)
+{
+	if (strcmp(text, "on") == 0)
+		*value = true;
+	else if (strcmp(text, "off") == 0)
+		*value = false;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static int
+parse_choice(const char *const *choices, const char *text, int *value)
+{
+	for (int i = 0; choices[i] != NULL; i++) {
+		if (strcmp(choices[i], text) == 0) {
+			*value = i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int
+parse_count(const char *text, uint64_t *value)
+{
+	/* A size without its unit; a letter at the end is refused. */
+	if (*text == '\0' || text[strspn(text, "0123456789")] != '\0')
+		return -EINVAL;
+	return units_parse_size(text, value);
+}
+
+/* Any of the three kinds of number, and its bounds. */
+static int
+parse_number(const struct option_key *key, const char *text, uint64_t *value, const char **expected)
+{
+	static const char *const form[] = {
+		[OPTION_SIZE] = "a size such as 64KiB, 1GiB or 2TB",
+		[OPTION_DURATION] = "a duration such as 500ms, 2s, 5m, 1h or 7d",
+		[OPTION_COUNT] = "a whole number",
+	};
+	int64_t ms = 0;
+	int err;
+
+	if (key->kind == OPTION_DURATION) {
+		err = units_parse_duration(text, &ms);
+		*value = (uint64_t)ms;
+	} else if (key->kind == OPTION_SIZE) {
+		err = units_parse_size(text, value);
+	} else {
+		err = parse_count(text, value);
+	}
+	*expected = form[key->kind];
+	if (err != 0)
+		return err;
+	return *value < key->min || (key->max != 0 && *value > key->max) ? -ERANGE : 0;
+}
+
+static void
+format_number(enum option_kind kind, uint64_t value, char text[UNITS_TEXT_MAX])
+{
+	if (kind == OPTION_DURATION)
+		units_format_duration((int64_t)value, text);
+	else if (kind == OPTION_SIZE)
+		units_format_size(value, text);
+	else
+		snprintf(text, UNITS_TEXT_MAX, "%" PRIu64, value);
+}
+
+static void
+explain_number(const struct option_key *key, const char *value, int err, const char *expected,
+	       char *why, size_t why_size)
+{
+	char least[UNITS_TEXT_MAX], most[UNITS_TEXT_MAX];
+
+	if (err == -EINVAL) {
+		snprintf(why, why_size, "%s: '%s' is not %s", key->name, value, expected);
+		return;
+	}
+	format_number(key->kind, key->min, least);
+	format_number(key->kind, key->max, most);
+	if (key->max == 0)
+		snprintf(why, why_size, "%s: %s is out of range (at least %s)", key->name, value,
+			 least);
+	else
+		snprintf(why, why_size, "%s: %s is out of range (%s to %s)", key->name, value,
+			 least, most);
+}
+
+static void
+explain_choice(const struct option_key *key, const char *value, char *why, size_t why_size)
+{
+	size_t length = (size_t)snprintf(why, why_size, "%s: '%s' is not one of", key->name, value);
+
+	for (unsigned i = 0; key->choices[i] != NULL && length < why_size; i++)
+		length += (size_t)snprintf(why + length, why_size - length, "%s %s",
+					   i > 0 ? "," : "", key->choices[i]);
+}
+
+int
+options_check(const struct option_key *key, const char *value, char *why, size_t why_size)
+{
+	const char *expected = NULL;
+	uint64_t number;
+	bool on;
+	int choice, err;
+
+	switch (key->kind) {
+	case OPTION_TEXT:
+		if (*value == '\0' || !is_printable(value))
+			expected = "printable text";
+		break;
+	case OPTION_PATTERN:
+		if ((*value != '/' && *value != '*') || !is_printable(value))
+			expected = "a pattern that begins with '/' or '*'";
+		break;
+	case OPTION_MEDIA:
+		if (!is_media_type(value))
+			expected = "a media type such as video/mp4";
+		break;
+	case OPTION_ADDRESS:
+		if (strcmp(value, "none") != 0 && !is_address(value))
+			expected = "ADDR:PORT (127.0.0.1:3001, [::1]:3001) or none";
+		break;
+	case OPTION_ADDRESSES:
+		if (!is_address(value))
+			expected = "ADDR:PORT (0.0.0.0:3000, [::]:3000)";
+		break;
+	case OPTION_SIZE:
+	case OPTION_DURATION:
+	case OPTION_COUNT:
+		err = parse_number(key, value, &number, &expected);
+		if (err == 0)
+			return 0;
+		explain_number(key, value, err, expected, why, why_size);
+		return -EINVAL;
+	case OPTION_SWITCH:
+		if (parse_switch(value, &on) != 0)
+			expected = "on or off";
+		break;
+	case OPTION_CHOICE:
+		if (parse_choice(key->choices, value, &choice) == 0)
+			return 0;
+		explain_choice(key, value, why, why_size);
+		return -EINVAL;
+	}
+	if (expected == NULL)
+		return 0;
+	snprintf(why, why_size, "%s: '%s' is not %s", key->name, value, expected);
+	return -EINVAL;
+}
+
+static int
+replace_text(char **at, const char *value)
+{
+	char *copy = NULL;
+
+	if (value != NULL && (copy = strdup(value)) == NULL)
+		return -ENOMEM;
+	free(*at);
+	*at = copy;
+	return 0;
+}
+
+static int
+append_text(struct option_list *list, const char *value)
+{
+	char **items = realloc(list->items, (list->count + 1) * sizeof(*items));
+
+	if (items == NULL)
+		return -ENOMEM;
+	list->items = items;
+	items[list->count] = strdup(value);
+	if (items[list->count] == NULL)
+		return -ENOMEM;
+	list->count++;
+	return 0;
+}
+
+int
+options_set(const struct option_key *key, void *target, const char *value, char *why,
+	    size_t why_size)
+{
+	void *at = (char *)target + key->offset;
+	const char *expected;
+	uint64_t number = 0;
+	int err = options_check(key, value, why, why_size);
+
+	if (err != 0)
+		return err;
+	switch (key->kind) {
+	case OPTION_TEXT:
+	case OPTION_PATTERN:
+	case OPTION_MEDIA:
+		err = replace_text(at, value);
+		break;
+	case OPTION_ADDRESS:
+		err = replace_text(at, strcmp(value, "none") == 0 ? NULL : value);
+		break;
+	case OPTION_ADDRESSES:
+		err = append_text(at, value);
+		break;
+	case OPTION_SIZE:
+		(void)parse_number(key, value, &number, &expected);
+		*(uint64_t *)at = number;
+		break;
+	case OPTION_DURATION:
+		(void)parse_number(key, value, &number, &expected);
+		*(int64_t *)at = (int64_t)number;
+		break;
+	case OPTION_COUNT:
+		(void)parse_number(key, value, &number, &expected);
+		*(unsigned *)at = (unsigned)number;
+		break;
+	case OPTION_SWITCH:
+		(void)parse_switch(value, at);
+		break;
+	case OPTION_CHOICE:
+		(void)parse_choice(key->choices, value, at);
+		break;
+	}
+	if (err != 0)
+		snprintf(why, why_size, "out of memory");
+	return err;
+}
+
+void
+options_clear(const struct option_key *key, void *target)
+{
+	struct option_list *list = (void *)((char *)target + key->offset);
+
+	if (key->kind != OPTION_ADDRESSES)
+		return;
+	for (size_t i = 0; i < list->count; i++)
+		free(list->items[i]);
+	free(list->items);
+	*list = (struct option_list){NULL, 0};
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool
+same_list(const struct option_list *a, const struct option_list *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++)
+		if (strcmp(a->items[i], b->items[i]) != 0)
+			return false;
+	return true;
+}
+
+bool
+options_equal(const struct option_key *key, const void *a, const void *b)
+{
+	const void *in_a = (const char *)a + key->offset, *in_b = (const char *)b + key->offset;
+
+	switch (key->kind) {
+	case OPTION_TEXT:
+	case OPTION_PATTERN:
+	case OPTION_MEDIA:
+	case OPTION_ADDRESS:
+		return same_text(*(char *const *)in_a, *(char *const *)in_b);
+	case OPTION_ADDRESSES:
+		return same_list(in_a, in_b);
+	case OPTION_SIZE:
+	case OPTION_DURATION:
+		return *(const uint64_t *)in_a == *(const uint64_t *)in_b;
+	case OPTION_COUNT:
+		return *(const unsigned *)in_a == *(const unsigned *)in_b;
+	case OPTION_SWITCH:
+		return *(const bool *)in_a == *(const bool *)in_b;
+	case OPTION_CHOICE:
+		return *(const int *)in_a == *(const int *)in_b;
+	}
+	return false;
+}
+
+static void
+free_texts(const struct option_key *keys, void *target)
+{
+	for (; keys->name != NULL; keys++) {
+		switch (keys->kind) {
+		case OPTION_TEXT:
+		case OPTION_PATTERN:
+		case OPTION_MEDIA:
+		case OPTION_ADDRESS:
+			replace_text((char **)(void *)((char *)target + keys->offset), NULL);
+			break;
+		case OPTION_ADDRESSES:
+			options_clear(keys, target);
+			break;
+		case OPTION_SIZE:
+		case OPTION_DURATION:
+		case OPTION_COUNT:
+		case OPTION_SWITCH:
+		case OPTION_CHOICE:
+			break;
+		}
+	}
+}
+
+int
+options_init(struct options *options)
+{
+	char why[256];
+	int err = 0;
+
+	memset(options, 0, sizeof(*options));
+	for (const struct option_key *key = options_keys; key->name != NULL && err == 0; key++)
+		if (key->initial != NULL)
+			err = options_set(key, options, key->initial, why, sizeof(why));
+	for (size_t i = 0; i < 2 && err == 0; i++)
+		err = append_text(&options->listen, listen_everywhere[i]);
+	if (err != 0)
+		options_free(options);
+	return err;
+}
+
+void
+options_free(struct options *options)
+{
+	free_texts(options_keys, options);
+}
+
+int
+options_rule_init(struct rule *rule, const char *pattern, char *why, size_t why_size)
+{
+	static const struct option_key title = {
+		.name = "rule", .kind = OPTION_PATTERN, .offset = IN_RULE(pattern)};
+
+	*rule = (struct rule){.publish = -1, .existing = -1, .ttl_ms = -1, .hold_ms = -1};
+	return options_set(&title, rule, pattern, why, why_size);
+}
+
+void
+options_rule_free(struct rule *rule)
+{
+	free_texts(options_rule_keys, rule);
+	free((char *)(uintptr_t)rule->pattern);
+	rule->pattern = NULL;
+}

@@ -1,0 +1,95 @@
+/* options.h - every key of the configuration, as one table.
+ *
+ * The file, `-o KEY=VALUE`, the flags that set a key, `-h` and the test that compares the manual
+ * page with the program all read this table.
+ *
+ * Threads  one.
+ * Owns     a struct that options_set filled owns its strings: options_free, options_rule_free.
+ * Units    bytes; milliseconds.
+ */
+#ifndef SPILLWAY_DAEMON_OPTIONS_H
+#define SPILLWAY_DAEMON_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "http/rules.h"
+
+/* Where one value is not enough. */
+struct option_list {
+	char **items;
+	size_t count;
+};
+
+/* What the server is started with, except the rules. */
+struct options {
+	char *data_dir;
+	struct option_list listen; /* "ADDR:PORT" */
+	char *admin;               /* the same, or NULL for none */
+	unsigned workers;          /* 0: one per core */
+	bool sync;
+	uint64_t volume_size;
+	uint64_t memory_max;
+	uint64_t tail_max;
+	uint64_t object_max; /* 0: no limit */
+	int64_t head_timeout_ms;
+	int64_t ingest_idle_ms;
+	int64_t send_timeout_ms;
+	int64_t drain_timeout_ms;
+	int log_level; /* enum log_level */
+};
+
+enum option_kind {
+	OPTION_TEXT,      /* char *: printable, not empty */
+	OPTION_PATTERN,   /* never in the table: a rule's title */
+	OPTION_MEDIA,     /* char *: TYPE/SUBTYPE, parameters may follow */
+	OPTION_ADDRESS,   /* char *: ADDR:PORT, or NULL for "none" */
+	OPTION_ADDRESSES, /* struct option_list of ADDR:PORT */
+	OPTION_SIZE,      /* uint64_t */
+	OPTION_DURATION,  /* int64_t */
+	OPTION_COUNT,     /* unsigned */
+	OPTION_SWITCH,    /* bool: on, off */
+	OPTION_CHOICE,    /* int: the place in choices */
+};
+
+struct option_key {
+	const char *name;
+	enum option_kind kind;
+	size_t offset;              /* in struct options or struct rule */
+	uint64_t min, max;          /* of a size, duration or count; max 0: no bound */
+	const char *const *choices; /* NULL-terminated */
+	const char *initial;        /* as one would write it; NULL: the computed default */
+	const char *help;           /* one line; says the default where initial is NULL */
+};
+
+/* The keys of the file's top level, and those of a rule; both end with a NULL name. */
+extern const struct option_key options_keys[];
+extern const struct option_key options_rule_keys[];
+
+/* The key of that name in KEYS, or NULL. */
+const struct option_key *options_find(const struct option_key *keys, const char *name);
+
+/* 0 if VALUE is one that KEY takes, else -EINVAL with the reason in WHY. */
+int options_check(const struct option_key *key, const char *value, char *why, size_t why_size);
+
+/* Sets KEY in TARGET, a struct options or struct rule; a list grows by VALUE. 0, -EINVAL as
+ * options_check, or -ENOMEM. */
+int options_set(const struct option_key *key, void *target, const char *value, char *why,
+		size_t why_size);
+
+/* Empties a list; nothing for other kinds. */
+void options_clear(const struct option_key *key, void *target);
+
+/* Whether the two targets have the same value for KEY. */
+bool options_equal(const struct option_key *key, const void *a, const void *b);
+
+/* Fills OPTIONS with the defaults. 0 or -ENOMEM. */
+int options_init(struct options *options);
+void options_free(struct options *options);
+
+/* A rule for PATTERN that sets nothing. 0; -EINVAL with the reason if no path can match; -ENOMEM. */
+int options_rule_init(struct rule *rule, const char *pattern, char *why, size_t why_size);
+void options_rule_free(struct rule *rule);
+
+#endif

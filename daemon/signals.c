@@ -1,0 +1,62 @@
+#include "daemon/signals.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static sigset_t
+expected(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	return set;
+}
+
+void
+signals_block(void)
+{
+	const struct sigaction ignore = {.sa_handler = SIG_IGN};
+	sigset_t set = expected();
+
+	sigaction(SIGPIPE, &ignore, NULL);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+enum signals_event
+signals_wait(void)
+{
+	sigset_t set = expected();
+	int number;
+
+	/* sigwaitinfo(2) is interrupted by a debugger, too. */
+	do
+		number = sigwaitinfo(&set, NULL);
+	while (number < 0);
+	return number == SIGHUP ? SIGNALS_RELOAD : SIGNALS_STOP;
+}
+
+static void
+leave(int number)
+{
+	(void)number;
+	_exit(EXIT_FAILURE);
+}
+
+void
+signals_hurry(void)
+{
+	const struct sigaction action = {.sa_handler = leave};
+	sigset_t set;
+
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
