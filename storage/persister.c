@@ -472,7 +472,9 @@ end_save(struct persister *p, struct save *save, int err, struct index_queue *qu
 static void
 end_delete(struct store_delete *del, int err, struct index_queue *queue)
 {
-	STAILQ_INSERT_TAIL(queue, new_op(NULL, del->entry), link);
+	struct index_op *op = new_op(NULL, del->entry);
+
+	STAILQ_INSERT_TAIL(queue, op, link);
 	del->result = err;
 	mailbox_post(del->mailbox, &del->letter);
 }
