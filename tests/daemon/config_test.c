@@ -133,7 +133,7 @@ mistakes_are_named_with_file_line_and_reason(void **state)
 		{1, "rule \"/x\"\n", NULL},
 		{1, "rule \"/x\" {", "premature"},
 		{1, "}", "brace"},
-		{1, "object_max\n", "equal"},
+		{1, "object_max 5\n", "equal"},
 		{1, "object_max =", "premature"},
 		{1, "object_max = }", "unexpected"},
 		{1, "object_max = 1GiB 2GiB\n", "2GiB"},
