@@ -55,15 +55,18 @@ int catalog_volumes(struct catalog *catalog,
 /* The highest id and sequence number that any applied record had. */
 int catalog_highest(struct catalog *catalog, uint64_t *highest);
 
-/* Begins a write transaction. */
+/* Begins a write transaction. It ends on the thread that began it. */
 int catalog_begin(struct catalog *catalog);
 
 /* Applies RECORD, whose body lies at BODY in volume NUMBER. Applying the records of a log in
- * order, from any position that was applied before, ends in the same rows. */
+ * order, from any position that was applied before, ends in the same rows. An OPEN of a version that
+ * has a row already goes on at its body_offset: stored bytes behind that are dropped. After an
+ * error only catalog_abort is left. */
 int catalog_apply(struct catalog *catalog, const struct record *record, uint32_t number,
 		  uint64_t body);
 
-/* Forgets the stored bytes of a hidden version that will never be current. */
+/* Forgets the stored bytes of a hidden version that will never be current. In a write transaction,
+ * like all down to catalog_commit. */
 int catalog_forget(struct catalog *catalog, uint64_t id);
 
 /* The same for all hidden versions: at the start nobody is writing. */
@@ -72,7 +75,7 @@ int catalog_forget_hidden(struct catalog *catalog);
 /* Every record of volume NUMBER before APPLIED has been applied. */
 int catalog_set_applied(struct catalog *catalog, uint32_t number, uint64_t applied);
 
-/* Makes it all durable, or drops it. */
+/* Makes it all durable, or drops it. A commit that fails has dropped it. */
 int catalog_commit(struct catalog *catalog);
 void catalog_abort(struct catalog *catalog);
 

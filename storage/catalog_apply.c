@@ -23,8 +23,6 @@ load_row(struct catalog *catalog, const char *path, size_t length, struct place 
 	place->exists = err == 0;
 	if (err == -ENOENT)
 		return 0;
-	if (err == 0 && value.mv_size > sizeof(place->bytes))
-		err = -EBADMSG;
 	if (err != 0)
 		return err;
 	/* A copy: every change of the transaction may move what LMDB handed out. */
@@ -306,9 +304,14 @@ catalog_forget(struct catalog *catalog, uint64_t id)
 	err = load_row(catalog, underway.path, underway.path_length, &place);
 	if (err != 0)
 		return err;
-	if (place.exists && place.row.id == id) /* it is current: nothing to forget but the mark */
-		return drop_underway(catalog, id);
-	return drop_version(catalog, id);
+	if (!place.exists || place.row.id != id)
+		return drop_version(catalog, id);
+	/* It was to extend the current version, which stays as it is. */
+	err = drop_underway(catalog, id);
+	if (err == 0 && !(place.row.flags & ENTRY_OPEN))
+		err = catalog_parts_drop(catalog, id, place.row.flags & ENTRY_INLINE ?
+							      0 : place.row.name.size);
+	return err;
 }
 
 /* The first version under way whose id is *ID or more. -ENOENT if there is none. */

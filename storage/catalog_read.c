@@ -68,8 +68,6 @@ find_row(struct catalog *catalog, MDB_txn *txn, const char *path, unsigned char 
 		return -ENOENT;
 	entry_key_path(path, length, &key);
 	err = catalog_get(catalog, txn, ENTRY_PATHS, &key, &value);
-	if (err == 0 && value.mv_size > ENTRY_VALUE_MAX)
-		err = -EBADMSG;
 	if (err != 0)
 		return err;
 	memcpy(bytes, value.mv_data, value.mv_size);

@@ -238,6 +238,7 @@ bool
 entry_intact(enum entry_table table, const unsigned char *key, size_t key_length,
 	     const unsigned char *value, size_t length)
 {
-	return length >= ENTRY_SEAL_SIZE &&
+	/* A damaged length must not lead past the end of the file. */
+	return length >= ENTRY_SEAL_SIZE && length <= ENTRY_VALUE_MAX &&
 	       get_le64(value) == checksum(table, key, key_length, value, length);
 }
