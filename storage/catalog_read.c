@@ -229,7 +229,8 @@ show_long(struct page *page, MDB_val *key, MDB_val *value, int *answer)
 			err = catalog_error(mdb_cursor_get(page->cursor, key, value, MDB_NEXT));
 	}
 	if (err == 0 || err == -ENOENT) {
-		qsort(rows, count, sizeof(*rows), compare_rows);
+		if (count > 0)
+			qsort(rows, count, sizeof(*rows), compare_rows);
 		for (size_t i = 0; i < count && stop == 0; i++)
 			stop = show(page, &rows[i], answer);
 	}

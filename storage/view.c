@@ -173,17 +173,19 @@ static int
 warm(struct object *object, uint64_t offset)
 {
 	struct stored_extent stored;
+	bool found;
 	unsigned i;
 	int err;
 
 	pthread_mutex_lock(&object->lock);
 	i = extent_find(object, offset, 0);
-	if (i < object->nextents) {
+	found = i < object->nextents;
+	if (found) {
 		stored = object->extents[i];
 		volume_get(stored.volume);
 	}
 	pthread_mutex_unlock(&object->lock);
-	if (i >= object->nextents)
+	if (!found)
 		return 0; /* still in the tail */
 	if (stored.trust == EXTENT_DAMAGED)
 		err = -EIO;
