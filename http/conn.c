@@ -1,0 +1,344 @@
+#include "http/conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "http/framer.h"
+
+#define INPUT_MAX 65536             /* bytes that wait in the input of a busy connection */
+#define WRITE_MAX ((size_t)1 << 20) /* bytes of one write; libevent's 16 KiB cost half the speed */
+#define LINGER_MS 2000
+#define LINGER_BYTES ((uint64_t)4 << 20)
+
+static struct conn_list *
+list_of(struct conn *conn, enum conn_state state)
+{
+	switch (state) {
+	case CONN_HEAD:
+		return conn->deadline_ms != 0 ? &conn->worker->heads : &conn->worker->open;
+	case CONN_BUSY:
+	case CONN_SKIP:
+		return &conn->worker->open;
+	case CONN_LINGER:
+		return &conn->worker->lingers;
+	case CONN_DEAD:
+		break;
+	}
+	return &conn->worker->dead;
+}
+
+static bool
+counts_as_busy(enum conn_state state)
+{
+	return state == CONN_BUSY || state == CONN_LINGER;
+}
+
+void
+conn_set_state(struct conn *conn, enum conn_state state)
+{
+	struct worker *worker = conn->worker;
+
+	if (conn->list != NULL) {
+		TAILQ_REMOVE(conn->list, conn, link);
+		worker->busy -= counts_as_busy(conn->state);
+	}
+	conn->state = state;
+	conn->list = list_of(conn, state);
+	TAILQ_INSERT_TAIL(conn->list, conn, link);
+	worker->busy += counts_as_busy(state);
+	if (state == CONN_DEAD)
+		event_active(worker->reap, EV_TIMEOUT, 0);
+}
+
+void
+conn_expect_head(struct conn *conn)
+{
+	CHECK(conn->state == CONN_HEAD);
+	conn->deadline_ms = clock_mono_ms() + conn->worker->config->head_timeout_ms;
+	conn_set_state(conn, CONN_HEAD);
+}
+
+struct conn *
+conn_new(struct face *face)
+{
+	struct conn *conn = calloc(1, sizeof(*conn));
+
+	if (conn == NULL)
+		return NULL;
+	conn->bev = bufferevent_socket_new(face->worker->base, -1, BEV_OPT_CLOSE_ON_FREE);
+	if (conn->bev == NULL ||
+	    evbuffer_add_cb(bufferevent_get_input(conn->bev), framer_input, conn) == NULL) {
+		if (conn->bev != NULL)
+			bufferevent_free(conn->bev);
+		free(conn);
+		return NULL;
+	}
+	bufferevent_incref(conn->bev);
+	bufferevent_setwatermark(conn->bev, EV_READ, 0, INPUT_MAX);
+	bufferevent_set_max_single_write(conn->bev, WRITE_MAX);
+	conn->worker = face->worker;
+	conn->admin = face->admin;
+	conn->state = CONN_HEAD;
+	conn_expect_head(conn);
+	metric_add(METRIC_connections_total, 1);
+	metric_add(METRIC_connections, 1);
+	return conn;
+}
+
+int
+conn_fd(const struct conn *conn)
+{
+	return bufferevent_getfd(conn->bev);
+}
+
+static void
+restore_timeouts(struct conn *conn)
+{
+	struct timeval idle = worker_timeval(conn->worker->config->ingest_idle_ms);
+	struct timeval send = worker_timeval(conn->worker->config->send_timeout_ms);
+
+	bufferevent_set_timeouts(conn->bev, &idle, &send);
+	conn->no_read_timeout = false;
+}
+
+void
+conn_drop_head(struct conn *conn)
+{
+	free(conn->text);
+	conn->text = NULL;
+	conn->text_length = conn->scanned = 0;
+}
+
+static void
+forget_request(struct conn *conn)
+{
+	conn_drop_head(conn);
+	conn->evreq = NULL;
+}
+
+/* The last byte of the reply is on its way; evhttp looks for the next request when this returns, or
+ * closes. The connection must not be freed in here. */
+static void
+on_complete(struct evhttp_request *evreq, void *arg)
+{
+	struct conn *conn = arg;
+
+	CHECK(conn->evreq == evreq && conn->gone == NULL);
+	forget_request(conn);
+	if (conn->close_after)
+		return;
+	if (conn->no_read_timeout)
+		restore_timeouts(conn);
+	conn->deadline_ms = 0;
+	conn->dropped = 0;
+	conn_set_state(conn, body_done(&conn->body) ? CONN_HEAD : CONN_SKIP);
+	framer_run(conn);
+}
+
+static void
+drop_input(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *conn = arg;
+	ssize_t n;
+
+	(void)what;
+	while ((n = recv(fd, conn->worker->scratch, WORKER_SCRATCH, MSG_DONTWAIT)) > 0) {
+		conn->dropped += (uint64_t)n;
+		if (conn->dropped > LINGER_BYTES)
+			break;
+	}
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	event_free(conn->linger);
+	conn->linger = NULL;
+	conn_set_state(conn, CONN_DEAD);
+}
+
+static void
+start_linger(struct conn *conn)
+{
+	conn->dropped = 0;
+	conn->deadline_ms = clock_mono_ms() + LINGER_MS;
+	conn->linger = event_new(conn->worker->base, conn_fd(conn), EV_READ | EV_PERSIST,
+				 drop_input, conn);
+	if (conn->linger == NULL || event_add(conn->linger, NULL) != 0) {
+		if (conn->linger != NULL)
+			event_free(conn->linger);
+		conn->linger = NULL;
+		conn_set_state(conn, CONN_DEAD);
+		return;
+	}
+	conn_set_state(conn, CONN_LINGER);
+}
+
+/* evhttp frees its side of the connection when this returns. */
+static void
+on_close(struct evhttp_connection *evcon, void *arg)
+{
+	struct conn *conn = arg;
+	void (*gone)(void *) = conn->gone;
+
+	CHECK(conn->evcon == evcon);
+	conn->gone = NULL;
+	if (gone != NULL)
+		gone(conn->handler);
+	/* A request that evhttp took off the connection is ours to free; otherwise evhttp does. */
+	if (conn->evreq != NULL && !conn->replied &&
+	    evhttp_request_get_connection(conn->evreq) == NULL)
+		evhttp_request_free(conn->evreq);
+	forget_request(conn);
+	conn->evcon = NULL;
+	bufferevent_disable(conn->bev, EV_READ | EV_WRITE);
+	if (conn->lingering_close)
+		start_linger(conn);
+	else
+		conn_set_state(conn, CONN_DEAD);
+}
+
+void
+conn_begin(struct conn *conn, struct evhttp_request *evreq)
+{
+	bufferevent_event_cb eventcb;
+	void *arg;
+
+	CHECK(conn->state == CONN_BUSY && conn->evreq == NULL);
+	conn->evreq = evreq;
+	conn->replied = conn->close_after = conn->lingering_close = false;
+	conn->body_broken = false;
+	conn->continue_due = conn->head.expect_continue;
+	/* Without this, evhttp's read callback would end the process ("illegal connection state")
+	 * when bytes arrive before the reply, and its write callback would act on an old completion. */
+	bufferevent_getcb(conn->bev, NULL, NULL, &eventcb, &arg);
+	bufferevent_setcb(conn->bev, NULL, NULL, eventcb, arg);
+	evhttp_request_set_on_complete_cb(evreq, on_complete, conn);
+	if (conn->evcon == NULL) {
+		conn->evcon = evhttp_request_get_connection(evreq);
+		evhttp_connection_set_closecb(conn->evcon, on_close, conn);
+		restore_timeouts(conn);
+	}
+}
+
+void
+conn_attach(struct conn *conn, void (*gone)(void *), void *handler)
+{
+	CHECK(conn->gone == NULL);
+	conn->gone = gone;
+	conn->handler = handler;
+}
+
+void
+conn_detach(struct conn *conn)
+{
+	conn->gone = NULL;
+	conn->handler = NULL;
+}
+
+void
+conn_cut(struct conn *conn)
+{
+	conn_detach(conn);
+	evhttp_connection_free(conn->evcon);
+}
+
+void
+conn_cut_reader(struct conn *conn)
+{
+	/* connect(2) to AF_UNSPEC dissolves the association; evhttp's shutdown would send a FIN. */
+	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+
+	metric_add(METRIC_readers_cut_total, 1);
+	if (conn->head.minor == 0) {
+		int rc = connect(conn_fd(conn), &nobody, sizeof(nobody));
+		(void)rc; /* it is closed in any case */
+	}
+	conn_cut(conn);
+}
+
+void
+conn_reap(struct worker *worker)
+{
+	struct conn *conn;
+
+	while ((conn = TAILQ_FIRST(&worker->dead)) != NULL) {
+		int fd = conn_fd(conn);
+
+		TAILQ_REMOVE(&worker->dead, conn, link);
+		if (worker_conn(worker, fd) == conn)
+			worker_set_conn(worker, fd, NULL);
+		evbuffer_remove_cb(bufferevent_get_input(conn->bev), framer_input, conn);
+		bufferevent_decref(conn->bev);
+		free(conn->text);
+		free(conn);
+		metric_add(METRIC_connections, -1);
+	}
+}
+
+/* Before its first request evhttp frees a connection silently; all that shows is that the
+ * bufferevent has lost its callbacks. */
+static bool
+was_let_go(struct conn *conn)
+{
+	bufferevent_event_cb eventcb;
+
+	if (conn->evcon != NULL)
+		return false;
+	bufferevent_getcb(conn->bev, NULL, NULL, &eventcb, NULL);
+	return eventcb == NULL;
+}
+
+void
+conn_sweep(struct worker *worker, int64_t now_ms)
+{
+	struct conn *conn, *next;
+
+	for (conn = TAILQ_FIRST(&worker->heads); conn != NULL; conn = next) {
+		next = TAILQ_NEXT(conn, link);
+		if (was_let_go(conn)) {
+			bufferevent_disable(conn->bev, EV_READ | EV_WRITE);
+			conn_set_state(conn, CONN_DEAD);
+		} else if (conn->deadline_ms <= now_ms) {
+			framer_refuse(conn, HEAD_SLOW);
+		}
+	}
+	while ((conn = TAILQ_FIRST(&worker->lingers)) != NULL && conn->deadline_ms <= now_ms) {
+		event_free(conn->linger);
+		conn->linger = NULL;
+		conn_set_state(conn, CONN_DEAD);
+	}
+}
+
+void
+conn_close_idle(struct worker *worker)
+{
+	struct conn *conn, *next;
+
+	for (conn = TAILQ_FIRST(&worker->open); conn != NULL; conn = next) {
+		next = TAILQ_NEXT(conn, link);
+		if (conn->state == CONN_HEAD)
+			conn_cut(conn);
+	}
+}
+
+void
+conn_close_all(struct worker *worker)
+{
+	struct conn *conn;
+
+	while ((conn = TAILQ_FIRST(&worker->open)) != NULL) {
+		conn->lingering_close = false;
+		if (conn->evcon != NULL)
+			evhttp_connection_free(conn->evcon); /* which tells the handler */
+		else /* not dispatched yet: evhttp_free will get it */
+			conn_set_state(conn, CONN_DEAD);
+	}
+	while ((conn = TAILQ_FIRST(&worker->lingers)) != NULL) {
+		event_free(conn->linger);
+		conn->linger = NULL;
+		conn_set_state(conn, CONN_DEAD);
+	}
+}

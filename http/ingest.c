@@ -1,0 +1,548 @@
+#include "http/ingest.h"
+
+#include <errno.h>
+#include <event2/event_struct.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/check.h"
+#include "base/metrics.h"
+#include "http/etag.h"
+#include "http/media.h"
+#include "http/range.h"
+#include "http/reply.h"
+#include "storage/store.h"
+
+#define TURN_MAX ((size_t)1 << 20) /* bytes before the neighbours get their turn */
+#define TYPE_MAX 255               /* bytes of a stored media type */
+#define PATIENCE_MS 60000
+#define LOOKUPS_MAX 8 /* of an object that others replace between lookup and open */
+
+enum ingest_state {
+	INGEST_LOOKUP,
+	INGEST_BODY,
+	INGEST_STALLED,
+	INGEST_SEALING,
+	INGEST_ORPHAN, /* the request is over; waits for a letter */
+};
+
+enum ingest_event { INGEST_FOUND, INGEST_READABLE, INGEST_ROOM, INGEST_SEALED, INGEST_LATE, INGEST_GONE };
+
+struct ingest {
+	struct conn *conn; /* NULL when ORPHAN */
+	struct worker *worker;
+	enum ingest_state state;
+	struct writer *writer;
+	uint64_t received; /* bytes of payload */
+	uint64_t max;      /* of them; 0: any number */
+	struct event readable;
+	struct event late; /* the deadline of states other than BODY */
+	struct store_load load;
+	struct writer_room room;
+	struct writer_receipt receipt;
+	unsigned lookups;
+	struct policy policy;
+	char type[TYPE_MAX + 1];
+	char name[];
+};
+
+static void step(struct ingest *in, enum ingest_event event);
+
+static bool
+letter_is_out(const struct ingest *in)
+{
+	return in->state == INGEST_LOOKUP || in->state == INGEST_STALLED ||
+	       in->state == INGEST_SEALING;
+}
+
+/* The request is over: frees all, now or when the letter came. */
+static void
+release(struct ingest *in)
+{
+	event_del(&in->readable);
+	event_del(&in->late);
+	if (in->state == INGEST_STALLED && writer_forget_room(in->writer, &in->room)) {
+		in->worker->letters--;
+		in->state = INGEST_BODY;
+	}
+	writer_abort(&in->writer);
+	in->conn = NULL;
+	if (letter_is_out(in))
+		in->state = INGEST_ORPHAN;
+	else
+		free(in);
+}
+
+static void
+refuse(struct ingest *in, int code, const char *reason)
+{
+	struct conn *conn = in->conn;
+
+	metric_add(METRIC_ingest_failed_total, 1);
+	release(in);
+	reply_text(conn, code, reason);
+}
+
+/* The sender is gone, or might as well be: no reply. */
+static void
+vanish(struct ingest *in)
+{
+	struct conn *conn = in->conn;
+
+	metric_add(METRIC_ingest_aborted_total, 1);
+	release(in);
+	conn_cut(conn);
+}
+
+/* Sets the deadline of a state that waits for a letter, which is counted. */
+static void
+wait_for_letter(struct ingest *in, enum ingest_state state)
+{
+	struct timeval patience = worker_timeval(PATIENCE_MS);
+
+	in->state = state;
+	in->worker->letters++;
+	event_add(&in->late, &patience);
+}
+
+/* Fewer bytes than max may follow those received. */
+static bool
+too_long(const struct ingest *in, uint64_t more)
+{
+	return in->max != 0 && more > in->max - in->received;
+}
+
+static void
+took(struct ingest *in, size_t length)
+{
+	writer_commit(in->writer, length);
+	body_took(&in->conn->body, length);
+	in->received += length;
+}
+
+/* Takes the body's share of DATA. *USED is less than LENGTH when the rest is the next request's, or
+ * when there is no room. 0, -EPROTO or -EFBIG. */
+static int
+take(struct ingest *in, const char *data, size_t length, size_t *used)
+{
+	struct body *body = &in->conn->body;
+
+	*used = 0;
+	while (*used < length && !body_done(body)) {
+		uint64_t part = body_payload(body);
+		void *space;
+		size_t room;
+
+		if (part == 0) {
+			ssize_t n = body_framing(body, data + *used, length - *used);
+
+			if (n < 0)
+				return -EPROTO;
+			*used += (size_t)n;
+			continue;
+		}
+		if (too_long(in, part))
+			return -EFBIG;
+		room = writer_reserve(in->writer, &space);
+		if (room == 0)
+			return 0;
+		if (part > length - *used)
+			part = length - *used;
+		if (part > room)
+			part = room;
+		memcpy(space, data + *used, (size_t)part);
+		took(in, (size_t)part);
+		*used += (size_t)part;
+	}
+	return 0;
+}
+
+/* Takes what the bufferevent had read already, or what was put back. 0, -EPROTO, -EFBIG, or -ENOBUFS when
+ * there is no room. */
+static int
+take_input(struct ingest *in)
+{
+	struct evbuffer *input = bufferevent_get_input(in->conn->bev);
+	struct evbuffer_iovec run;
+
+	while (!body_done(&in->conn->body) && evbuffer_peek(input, -1, NULL, &run, 1) > 0) {
+		size_t used;
+		int rc = take(in, run.iov_base, run.iov_len, &used);
+
+		evbuffer_drain(input, used);
+		if (rc != 0)
+			return rc;
+		if (used < run.iov_len && !body_done(&in->conn->body))
+			return -ENOBUFS;
+	}
+	return 0;
+}
+
+/* One readv. *GOT is what arrived; *DRAINED when the socket had no more. The input must be empty. 0, or
+ * as take_input, or -EPIPE when the sender is gone. */
+static int
+read_once(struct ingest *in, size_t *got, bool *drained)
+{
+	struct body *body = &in->conn->body;
+	uint64_t payload = body_payload(body);
+	char *scratch = (char *)in->worker->scratch;
+	struct iovec iov[2];
+	size_t direct = 0, asked = 0, used;
+	int count = 0, rc;
+	ssize_t n;
+
+	if (payload > 0) {
+		if (too_long(in, payload))
+			return -EFBIG;
+		direct = writer_reserve(in->writer, &iov[0].iov_base);
+		if (direct == 0)
+			return -ENOBUFS;
+		if (direct > payload)
+			direct = (size_t)payload;
+		iov[count++].iov_len = direct;
+		asked = direct;
+	}
+	if (body->chunked && direct == payload) {
+		iov[count++] = (struct iovec){ scratch, WORKER_SCRATCH };
+		asked += WORKER_SCRATCH;
+	}
+	n = readv(conn_fd(in->conn), iov, count);
+	*got = n > 0 ? (size_t)n : 0;
+	*drained = *got < asked;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n <= 0)
+		return -EPIPE;
+	if (direct > *got)
+		direct = *got;
+	if (direct > 0)
+		took(in, direct);
+	rc = take(in, scratch, *got - direct, &used);
+	if (rc == 0 && used < *got - direct) {
+		/* The next request's, or for later. */
+		if (evbuffer_prepend(bufferevent_get_input(in->conn->bev), scratch + used,
+				     *got - direct - used) != 0)
+			return -EPIPE;
+		if (!body_done(body))
+			return -ENOBUFS;
+	}
+	return rc;
+}
+
+static int
+read_body(struct ingest *in)
+{
+	size_t sum = 0;
+	bool drained = false;
+	int rc = take_input(in);
+
+	while (rc == 0 && !body_done(&in->conn->body) && !drained && sum < TURN_MAX) {
+		size_t got = 0;
+
+		rc = read_once(in, &got, &drained);
+		sum += got;
+	}
+	return rc;
+}
+
+static void
+seal(struct ingest *in)
+{
+	event_del(&in->readable);
+	wait_for_letter(in, INGEST_SEALING);
+	writer_finish(&in->writer, &in->receipt);
+}
+
+static void
+stall(struct ingest *in)
+{
+	event_del(&in->readable);
+	wait_for_letter(in, INGEST_STALLED);
+	writer_await_room(in->writer, &in->room);
+}
+
+static void
+pump(struct ingest *in)
+{
+	struct timeval idle = worker_timeval(in->worker->config->ingest_idle_ms);
+	uint64_t before = in->received;
+	int one = 1, rc;
+
+	in->state = INGEST_BODY;
+	if (writer_cancelled(in->writer)) {
+		refuse(in, 410, "the object was deleted");
+		return;
+	}
+	rc = read_body(in);
+	metric_add(METRIC_ingest_bytes_total, (int64_t)(in->received - before));
+	switch (-rc) {
+	case 0:
+		if (body_done(&in->conn->body)) {
+			seal(in);
+			return;
+		}
+		/* Senders with Nagle's algorithm wait for this ACK before they send the rest. */
+		setsockopt(conn_fd(in->conn), IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one));
+		event_add(&in->readable, &idle);
+		return;
+	case ENOBUFS:
+		stall(in);
+		return;
+	case EFBIG:
+		refuse(in, 413, "the object is larger than object_max");
+		return;
+	case EPROTO:
+		in->conn->body_broken = true;
+		refuse(in, 400, "malformed chunk in the request body");
+		return;
+	default:
+		vanish(in);
+	}
+}
+
+static void
+open_writer(struct ingest *in, bool absent)
+{
+	struct writer_config config = {
+		.path = in->name,
+		.content_type = in->type,
+		.publish = in->policy.publish,
+		.existing = in->policy.existing,
+		.ttl_ms = in->policy.ttl_ms,
+		.absent = absent,
+	};
+	int rc = writer_open(in->worker->store, &config, &in->writer);
+
+	switch (-rc) {
+	case 0:
+		reply_continue(in->conn);
+		pump(in);
+		return;
+	case EAGAIN:
+		if (++in->lookups > LOOKUPS_MAX) {
+			refuse(in, 409, "the object keeps changing");
+			return;
+		}
+		wait_for_letter(in, INGEST_LOOKUP);
+		store_load(&in->load);
+		return;
+	case EEXIST:
+		refuse(in, 409, "the object exists");
+		return;
+	case EBUSY:
+		refuse(in, 409, "the object is being written");
+		return;
+	case ENOSPC:
+		refuse(in, 507, "the disk is full");
+		return;
+	default:
+		refuse(in, 503, "out of memory");
+	}
+}
+
+static void
+found(struct ingest *in)
+{
+	struct object *object;
+
+	event_del(&in->late);
+	in->state = INGEST_BODY; /* no letter is out */
+	if (in->load.result != 0 && in->load.result != -ENOENT) {
+		refuse(in, 503, "the catalog can't be read");
+		return;
+	}
+	/* Held until the writer is open: so the answer of the lookup can't leave memory again. */
+	object = in->load.object;
+	in->load.object = NULL;
+	open_writer(in, in->load.result == -ENOENT);
+	object_put(&object);
+}
+
+static void
+answer(struct ingest *in)
+{
+	struct conn *conn = in->conn;
+	const struct writer_receipt *receipt = &in->receipt;
+	bool created = receipt->created;
+	char etag[ETAG_SIZE];
+
+	in->state = INGEST_BODY; /* no letter is out */
+	if (receipt->cancelled) {
+		refuse(in, 410, "the object was deleted");
+	} else if (receipt->result == -ENOSPC) {
+		refuse(in, 507, "the disk is full");
+	} else if (receipt->result != 0) {
+		refuse(in, 503, "the object can't be written to disk");
+	} else {
+		etag_format(receipt->etag, etag);
+		reply_header(conn, "ETag", etag);
+		release(in);
+		reply_empty(conn, created ? 201 : 204);
+	}
+}
+
+static void
+step(struct ingest *in, enum ingest_event event)
+{
+	if (in->state == INGEST_ORPHAN) {
+		CHECK(event == INGEST_FOUND || event == INGEST_ROOM || event == INGEST_SEALED);
+		object_put(&in->load.object);
+		free(in);
+		return;
+	}
+	switch (event) {
+	case INGEST_FOUND:
+		found(in);
+		return;
+	case INGEST_READABLE:
+		pump(in);
+		return;
+	case INGEST_ROOM:
+		event_del(&in->late);
+		pump(in);
+		return;
+	case INGEST_SEALED:
+		answer(in);
+		return;
+	case INGEST_LATE:
+		if (in->state == INGEST_BODY)
+			vanish(in);
+		else
+			refuse(in, 503, "the disk is too slow");
+		return;
+	case INGEST_GONE:
+		if (in->state != INGEST_SEALING)
+			metric_add(METRIC_ingest_aborted_total, 1);
+		release(in);
+		return;
+	}
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	step(arg, (what & EV_READ) != 0 ? INGEST_READABLE : INGEST_LATE);
+}
+
+static void
+on_late(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	step(arg, INGEST_LATE);
+}
+
+static void
+on_loaded(struct letter *letter)
+{
+	struct ingest *in = (struct ingest *)((char *)letter - offsetof(struct ingest, load.letter));
+
+	in->worker->letters--;
+	if (in->load.result != 0)
+		in->load.object = NULL;
+	step(in, INGEST_FOUND);
+}
+
+static void
+on_room(struct letter *letter)
+{
+	struct ingest *in = (struct ingest *)((char *)letter - offsetof(struct ingest, room.letter));
+
+	in->worker->letters--;
+	step(in, INGEST_ROOM);
+}
+
+static void
+on_sealed(struct letter *letter)
+{
+	struct ingest *in =
+		(struct ingest *)((char *)letter - offsetof(struct ingest, receipt.letter));
+
+	in->worker->letters--;
+	step(in, INGEST_SEALED);
+}
+
+static void
+on_gone(void *handler)
+{
+	step(handler, INGEST_GONE);
+}
+
+/* Refuses what can't be stored as asked, before anything is opened. True if it did. */
+static bool
+refuse_early(struct conn *conn, uint64_t max)
+{
+	struct range_content range;
+	struct slice value;
+
+	if (max != 0 && conn->head.body == HEAD_BODY_LENGTH && conn->head.content_length > max) {
+		reply_text(conn, 413, "the object is larger than object_max");
+	} else if (head_find(&conn->head, "content-encoding", &value) &&
+		   !slice_is(value, "identity")) {
+		reply_text(conn, 415, "objects are stored without content coding");
+	} else if (head_find(&conn->head, "content-range", &value)) {
+		if (range_parse_content(value, &range) != 0)
+			reply_text(conn, 400, "malformed Content-Range");
+		else
+			reply_text(conn, 501, "uploads in parts are not supported");
+	} else {
+		return false;
+	}
+	metric_add(METRIC_ingest_failed_total, 1);
+	return true;
+}
+
+/* The media type to be stored: the rule's, the request's if it says anything, or by extension. */
+static void
+choose_type(struct ingest *in)
+{
+	struct slice value, type = slice_of(media_type(in->name));
+
+	if (in->policy.content_type != NULL)
+		type = slice_of(in->policy.content_type);
+	else if (head_find(&in->conn->head, "content-type", &value) && media_type_informs(value))
+		type = value;
+	if (type.length > TYPE_MAX)
+		type = slice_of(media_type(in->name));
+	memcpy(in->type, type.data, type.length);
+	in->type[type.length] = '\0';
+}
+
+void
+ingest_start(struct conn *conn, const char *name)
+{
+	struct worker *worker = conn->worker;
+	size_t size = strlen(name) + 1;
+	struct ingest *in;
+
+	if (refuse_early(conn, worker->config->object_max))
+		return;
+	in = calloc(1, sizeof(*in) + size);
+	if (in == NULL) {
+		reply_text(conn, 503, "out of memory");
+		return;
+	}
+	memcpy(in->name, name, size);
+	in->conn = conn;
+	in->worker = worker;
+	in->state = INGEST_BODY;
+	in->max = worker->config->object_max;
+	in->policy = rules_policy(worker->config->rules, name);
+	choose_type(in);
+	in->load.store = worker->store;
+	in->load.path = in->name;
+	in->load.mailbox = in->room.mailbox = in->receipt.mailbox = &worker->mailbox;
+	in->load.letter.deliver = on_loaded;
+	in->room.letter.deliver = on_room;
+	in->receipt.letter.deliver = on_sealed;
+	event_assign(&in->readable, worker->base, conn_fd(conn), EV_READ | EV_PERSIST, on_readable,
+		     in);
+	event_assign(&in->late, worker->base, -1, 0, on_late, in);
+	conn_attach(conn, on_gone, in);
+	open_writer(in, false);
+}

@@ -1,0 +1,297 @@
+#include "http/reply.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/check.h"
+#include "base/metrics.h"
+
+/* A body of a known length that is refused is read to its end up to this, so that the connection can
+ * be kept; beyond it closing is cheaper. */
+#define UNWANTED_BODY_MAX ((uint64_t)4 << 20)
+
+static const struct {
+	int code;
+	const char *phrase;
+} phrases[] = {
+	{ 200, "OK" },
+	{ 201, "Created" },
+	{ 204, "No Content" },
+	{ 206, "Partial Content" },
+	{ 304, "Not Modified" },
+	{ 400, "Bad Request" },
+	{ 403, "Forbidden" },
+	{ 404, "Not Found" },
+	{ 405, "Method Not Allowed" },
+	{ 408, "Request Timeout" },
+	{ 409, "Conflict" },
+	{ 410, "Gone" },
+	{ 412, "Precondition Failed" },
+	{ 413, "Content Too Large" },
+	{ 414, "URI Too Long" },
+	{ 415, "Unsupported Media Type" },
+	{ 416, "Range Not Satisfiable" },
+	{ 417, "Expectation Failed" },
+	{ 431, "Request Header Fields Too Large" },
+	{ 500, "Internal Server Error" },
+	{ 501, "Not Implemented" },
+	{ 503, "Service Unavailable" },
+	{ 505, "HTTP Version Not Supported" },
+	{ 507, "Insufficient Storage" },
+};
+
+static const char *
+phrase(int code)
+{
+	for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++) {
+		if (phrases[i].code == code)
+			return phrases[i].phrase;
+	}
+	CHECK(code == 0); /* a code without a phrase */
+	return "";
+}
+
+static struct evkeyvalq *
+output_headers(struct conn *conn)
+{
+	return evhttp_request_get_output_headers(conn->evreq);
+}
+
+void
+reply_header(struct conn *conn, const char *name, const char *value)
+{
+	evhttp_add_header(output_headers(conn), name, value);
+}
+
+void
+reply_header_number(struct conn *conn, const char *name, uint64_t value)
+{
+	reply_header_format(conn, name, "%llu", (unsigned long long)value);
+}
+
+void
+reply_header_format(struct conn *conn, const char *name, const char *format, ...)
+{
+	char value[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(value, sizeof(value), format, args);
+	va_end(args);
+	reply_header(conn, name, value);
+}
+
+static bool
+is_read(const struct conn *conn)
+{
+	if (conn->verdict != HEAD_OK)
+		return false;
+	switch (conn->head.method) {
+	case METHOD_GET:
+	case METHOD_HEAD:
+	case METHOD_LIST:
+	case METHOD_OPTIONS:
+		return true;
+	case METHOD_PUT:
+	case METHOD_POST:
+	case METHOD_DELETE:
+		break;
+	}
+	return false;
+}
+
+static bool
+is_head(const struct conn *conn)
+{
+	return conn->verdict == HEAD_OK && conn->head.method == METHOD_HEAD;
+}
+
+static bool
+must_close(const struct conn *conn)
+{
+	if (conn->verdict != HEAD_OK || conn->body_broken || !conn->head.keep_alive ||
+	    conn->worker->draining)
+		return true;
+	if (body_done(&conn->body))
+		return false;
+	/* Who waits for 100 and gets this instead may send the body or leave it. */
+	return conn->continue_due || (!conn->body.chunked && conn->body.left > UNWANTED_BODY_MAX);
+}
+
+static void
+count(int code)
+{
+	static const enum metric classes[] = { METRIC_replies_2xx, METRIC_replies_3xx,
+					       METRIC_replies_4xx, METRIC_replies_5xx };
+
+	CHECK(code >= 200 && code < 600);
+	metric_add(classes[code / 100 - 2], 1);
+}
+
+/* What every reply has, and whether it is the connection's last. */
+static void
+prepare(struct conn *conn, int code)
+{
+	count(code);
+	if (is_read(conn) && !conn->admin) {
+		reply_header(conn, "Access-Control-Allow-Origin", "*");
+		reply_header(conn, "Access-Control-Expose-Headers",
+			     "Date, ETag, Content-Range, Content-Length, Age, CMSD-Static, "
+			     "CMSD-Dynamic");
+	}
+	conn->close_after = conn->close_after || must_close(conn);
+	if (!conn->close_after)
+		return;
+	conn->lingering_close = conn->verdict != HEAD_OK || conn->body_broken ||
+				!body_done(&conn->body);
+	/* evhttp would answer the keep-alive of an HTTP/1.0 client with one of its own. */
+	evhttp_remove_header(evhttp_request_get_input_headers(conn->evreq), "Connection");
+	reply_header(conn, "Connection", "close");
+}
+
+/* After evhttp queued something: it switched reading on. What a client sends during a reply stays in
+ * its socket, and one that shut down its sending side still gets its reply. */
+static void
+queued(struct conn *conn)
+{
+	bufferevent_disable(conn->bev, EV_READ);
+}
+
+static void
+complete(struct conn *conn)
+{
+	conn_detach(conn);
+	conn->replied = true;
+}
+
+void
+reply_continue(struct conn *conn)
+{
+	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	ssize_t n;
+
+	if (!conn->continue_due)
+		return;
+	conn->continue_due = false;
+	n = send(conn_fd(conn), text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n < 0)
+		n = 0; /* a full socket; an error shows itself when the body is read */
+	if ((size_t)n < sizeof(text) - 1) {
+		evbuffer_add(bufferevent_get_output(conn->bev), text + n,
+			     sizeof(text) - 1 - (size_t)n);
+		bufferevent_enable(conn->bev, EV_WRITE);
+	}
+}
+
+void
+reply_empty(struct conn *conn, int code)
+{
+	prepare(conn, code);
+	complete(conn);
+	evhttp_send_reply(conn->evreq, code, phrase(code), NULL);
+	queued(conn);
+}
+
+void
+reply_buffer(struct conn *conn, int code, struct evbuffer *body)
+{
+	prepare(conn, code);
+	if (evhttp_find_header(output_headers(conn), "Content-Length") == NULL)
+		reply_header_number(conn, "Content-Length", evbuffer_get_length(body));
+	complete(conn);
+	evhttp_send_reply(conn->evreq, code, phrase(code), is_head(conn) ? NULL : body);
+	queued(conn);
+}
+
+void
+reply_text(struct conn *conn, int code, const char *reason)
+{
+	struct evbuffer *body = evbuffer_new();
+
+	if (body == NULL || evbuffer_add_printf(body, "%s\n", reason) < 0) {
+		if (body != NULL)
+			evbuffer_free(body);
+		reply_empty(conn, code);
+		return;
+	}
+	reply_header(conn, "Content-Type", "text/plain; charset=utf-8");
+	if (code >= 400)
+		reply_header(conn, "Cache-Control", "no-store");
+	reply_buffer(conn, code, body);
+	evbuffer_free(body);
+}
+
+void
+reply_start(struct conn *conn, int code)
+{
+	if (conn->head.minor == 0 &&
+	    evhttp_find_header(output_headers(conn), "Content-Length") == NULL)
+		conn->close_after = true; /* the close is its only way to see the end */
+	prepare(conn, code);
+	evhttp_send_reply_start(conn->evreq, code, phrase(code));
+	queued(conn);
+}
+
+/* evhttp's way of saying that the output is empty; ARG is the connection. */
+static void
+on_drained(struct evhttp_connection *evcon, void *arg)
+{
+	struct conn *conn = arg;
+	void (*drained)(void *) = conn->drained;
+
+	(void)evcon;
+	conn->drained = NULL;
+	if (drained != NULL)
+		drained(conn->handler);
+}
+
+void
+reply_chunk(struct conn *conn, struct evbuffer *part, void (*drained)(void *handler))
+{
+	conn->drained = drained;
+	evhttp_send_reply_chunk_with_cb(conn->evreq, part, on_drained, conn);
+	queued(conn);
+}
+
+void
+reply_end(struct conn *conn)
+{
+	conn->drained = NULL;
+	complete(conn);
+	/* This may end the connection: without chunks and with nothing queued. */
+	evhttp_send_reply_end(conn->evreq);
+}
+
+bool
+reply_flush(struct conn *conn)
+{
+	struct evbuffer *output = bufferevent_get_output(conn->bev);
+
+	if (evbuffer_get_length(output) == 0)
+		return true;
+	/* The bufferevent would do this in the next turn of the loop. */
+	evbuffer_unfreeze(output, 1);
+	while (evbuffer_get_length(output) > 0) {
+		if (evbuffer_write(output, conn_fd(conn)) <= 0)
+			break;
+	}
+	evbuffer_freeze(output, 1);
+	return evbuffer_get_length(output) == 0;
+}
+
+void
+reply_live_start(struct conn *conn, int code)
+{
+	struct timeval send = worker_timeval(conn->worker->config->send_timeout_ms);
+
+	if (conn->head.minor == 0)
+		conn->close_after = true;
+	prepare(conn, code);
+	/* It waits in silence for as long as the writer does. */
+	bufferevent_set_timeouts(conn->bev, NULL, &send);
+	conn->no_read_timeout = true;
+	evhttp_send_reply_start(conn->evreq, code, phrase(code));
+}

@@ -1,0 +1,196 @@
+#include "http/server.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "http/listen.h"
+#include "http/worker.h"
+
+struct server {
+	struct server_config config; /* listen and admin point to copies of our own */
+	char **listen;
+	char *admin;
+	struct worker **workers;
+	struct mailbox **mailboxes;
+};
+
+static void
+log_libevent(int severity, const char *message)
+{
+	if (severity == EVENT_LOG_ERR)
+		log_error("libevent: %s", message);
+	else if (severity == EVENT_LOG_WARN)
+		log_warning("libevent: %s", message);
+}
+
+static int
+copy_addresses(struct server *server, const struct server_config *config)
+{
+	server->listen = calloc(config->listen_count + 1, sizeof(*server->listen));
+	if (server->listen == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < config->listen_count; i++) {
+		server->listen[i] = strdup(config->listen[i]);
+		if (server->listen[i] == NULL)
+			return -ENOMEM;
+	}
+	if (config->admin != NULL) {
+		server->admin = strdup(config->admin);
+		if (server->admin == NULL)
+			return -ENOMEM;
+	}
+	server->config.listen = (const char *const *)server->listen;
+	server->config.admin = server->admin;
+	return 0;
+}
+
+int
+server_new(const struct server_config *config, struct server **out)
+{
+	struct server *server = calloc(1, sizeof(*server));
+	int rc = -ENOMEM;
+
+	if (server == NULL)
+		return -ENOMEM;
+	event_set_log_callback(log_libevent);
+	server->config = *config;
+	if (copy_addresses(server, config) != 0)
+		goto fail;
+	server->workers = calloc(config->workers, sizeof(struct worker *));
+	server->mailboxes = calloc(config->workers, sizeof(struct mailbox *));
+	if (server->workers == NULL || server->mailboxes == NULL)
+		goto fail;
+	for (unsigned i = 0; i < config->workers; i++) {
+		rc = worker_new(i, &server->config, &server->workers[i]);
+		if (rc != 0)
+			goto fail;
+		server->mailboxes[i] = &server->workers[i]->mailbox;
+	}
+	*out = server;
+	return 0;
+fail:
+	server_free(&server);
+	return rc;
+}
+
+struct mailbox *const *
+server_mailboxes(const struct server *server)
+{
+	return server->mailboxes;
+}
+
+/* One socket per worker on the address TEXT; *ADDRESS gets the real port. */
+static int
+bind_all(struct server *server, const char *text, bool admin, struct listen_address *address,
+	 char *why, size_t why_size)
+{
+	int rc = listen_parse(text, address);
+
+	if (rc != 0) {
+		snprintf(why, why_size, "can't listen on %s: it is not ADDR:PORT or [V6]:PORT", text);
+		return rc;
+	}
+	for (unsigned i = 0; i < server->config.workers; i++) {
+		int fd;
+
+		rc = listen_open(address, i == 0, &fd);
+		if (rc == 0)
+			rc = worker_listen(server->workers[i], fd, admin);
+		if (rc != 0) {
+			snprintf(why, why_size, "can't listen on %s: %s", text, strerror(-rc));
+			return rc;
+		}
+	}
+	return 0;
+}
+
+/* Binds everything first, so that a port that is taken shows before anything is served. */
+static int
+bind_listeners(struct server *server, struct listen_address *addresses, char *why, size_t why_size)
+{
+	const struct server_config *config = &server->config;
+	size_t n = 0;
+
+	for (; n < config->listen_count; n++) {
+		int rc = bind_all(server, config->listen[n], false, &addresses[n], why, why_size);
+
+		if (rc != 0)
+			return rc;
+	}
+	return config->admin != NULL
+		       ? bind_all(server, config->admin, true, &addresses[n], why, why_size)
+		       : 0;
+}
+
+static void
+log_listeners(const struct server *server, const struct listen_address *addresses)
+{
+	size_t count = server->config.listen_count + (server->config.admin != NULL);
+
+	for (size_t i = 0; i < count; i++) {
+		char text[LISTEN_TEXT_MAX];
+
+		listen_format(&addresses[i], text);
+		log_notice(i < server->config.listen_count ? "listening on %s"
+							   : "admin listening on %s",
+			   text);
+	}
+}
+
+int
+server_start(struct server *server, struct store *store, char *why, size_t why_size)
+{
+	struct listen_address *addresses =
+		calloc(server->config.listen_count + 1, sizeof(*addresses));
+	int rc = -ENOMEM;
+
+	if (addresses == NULL)
+		snprintf(why, why_size, "can't listen: out of memory");
+	else
+		rc = bind_listeners(server, addresses, why, why_size);
+	for (unsigned i = 0; i < server->config.workers && rc == 0; i++) {
+		rc = worker_start(server->workers[i], store);
+		if (rc != 0)
+			snprintf(why, why_size, "can't start a worker: %s", strerror(-rc));
+	}
+	if (rc == 0)
+		log_listeners(server, addresses);
+	else
+		server_stop(server);
+	free(addresses);
+	return rc;
+}
+
+void
+server_stop(struct server *server)
+{
+	for (unsigned i = 0; i < server->config.workers; i++)
+		worker_stop(server->workers[i]);
+	for (unsigned i = 0; i < server->config.workers; i++)
+		worker_join(server->workers[i]);
+}
+
+void
+server_free(struct server **serverp)
+{
+	struct server *server = *serverp;
+
+	if (server == NULL)
+		return;
+	*serverp = NULL;
+	for (unsigned i = 0; server->workers != NULL && i < server->config.workers; i++)
+		worker_free(&server->workers[i]);
+	for (size_t i = 0; server->listen != NULL && i < server->config.listen_count; i++)
+		free(server->listen[i]);
+	free(server->listen);
+	free(server->admin);
+	free(server->workers);
+	free(server->mailboxes);
+	free(server);
+}

@@ -1,0 +1,50 @@
+/* server.h - the HTTP face: workers, listeners and everything behind them.
+ *
+ * Life     server_new, store_open with server_mailboxes, server_start, server_stop, store_close,
+ *          server_free.
+ * Threads  all calls from the main thread.
+ */
+#ifndef SPILLWAY_HTTP_SERVER_H
+#define SPILLWAY_HTTP_SERVER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/mailbox.h"
+#include "http/rules.h"
+
+struct server;
+struct store;
+
+struct server_config {
+	const char *const *listen; /* "ADDR:PORT", "[V6]:PORT"; port 0 picks a free one */
+	size_t listen_count;
+	const char *admin; /* the same, or NULL for no admin listener */
+	unsigned workers;
+	const struct rules *rules; /* outlives the server */
+	uint64_t object_max;       /* bytes of one object; 0: no limit */
+	int64_t head_timeout_ms;   /* a request head must be whole within this */
+	int64_t ingest_idle_ms;    /* a PUT, or a kept-alive connection, may be silent for this long */
+	int64_t send_timeout_ms;   /* a reader may take nothing for this long */
+	int64_t drain_ms;          /* server_stop waits this long for replies in flight */
+};
+
+/* Copies what it needs of CONFIG (not the rules). 0 or -errno. */
+int server_new(const struct server_config *config, struct server **out);
+
+/* One mailbox per worker, for struct store_config. */
+struct mailbox *const *server_mailboxes(const struct server *server);
+
+/* Binds every listener (SO_REUSEPORT, one socket per worker), logs "listening on ADDR:PORT" and
+ * "admin listening on ADDR:PORT" with the real ports, runs the workers. 0, or -errno with a whole
+ * sentence in WHY that names the address. */
+int server_start(struct server *server, struct store *store, char *why, size_t why_size);
+
+/* Stops accepting, lets replies in flight finish within drain_ms, aborts the rest, joins the workers.
+ * Afterwards no writer is open and nothing watches an object. */
+void server_stop(struct server *server);
+
+/* Frees it, after store_close. Accepts a pointer to NULL. */
+void server_free(struct server **server);
+
+#endif

@@ -1,0 +1,326 @@
+#include "http/worker.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/listener.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "http/conn.h"
+#include "http/route.h"
+
+#define ACCEPT_PAUSE_MS 100 /* after accept(2) failed for want of descriptors or memory */
+
+struct listener {
+	struct listener *next;
+	struct evhttp *http;
+	struct evhttp_bound_socket *bound;
+};
+
+struct timeval
+worker_timeval(int64_t ms)
+{
+	return (struct timeval){ .tv_sec = (time_t)(ms / 1000),
+				 .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
+}
+
+struct conn *
+worker_conn(const struct worker *worker, int fd)
+{
+	return fd >= 0 && (size_t)fd < worker->by_fd_size ? worker->by_fd[fd] : NULL;
+}
+
+int
+worker_set_conn(struct worker *worker, int fd, struct conn *conn)
+{
+	size_t index = (size_t)fd;
+
+	CHECK(fd >= 0);
+	if (index >= worker->by_fd_size) {
+		size_t size = index * 2 + 64;
+		struct conn **table = realloc(worker->by_fd, size * sizeof(struct conn *));
+
+		if (table == NULL)
+			return -ENOMEM;
+		memset(table + worker->by_fd_size, 0,
+		       (size - worker->by_fd_size) * sizeof(struct conn *));
+		worker->by_fd = table;
+		worker->by_fd_size = size;
+	}
+	worker->by_fd[index] = conn;
+	return 0;
+}
+
+static struct bufferevent *
+make_bufferevent(struct event_base *base, void *arg)
+{
+	struct conn *conn = conn_new(arg);
+
+	(void)base;
+	/* NULL: evhttp makes a plain one, whose bytes it would take for requests; but without memory
+	 * for this struct it finds none for that one either, and closes. */
+	return conn != NULL ? conn->bev : NULL;
+}
+
+static void
+on_request(struct evhttp_request *evreq, void *arg)
+{
+	struct face *face = arg;
+	struct evhttp_connection *evcon = evhttp_request_get_connection(evreq);
+	struct bufferevent *bev = evhttp_connection_get_bufferevent(evcon);
+	struct conn *conn = worker_conn(face->worker, bufferevent_getfd(bev));
+
+	if (conn == NULL || conn->bev != bev) {
+		evhttp_connection_free(evcon); /* the plain one of make_bufferevent */
+		return;
+	}
+	conn_begin(conn, evreq);
+	route_request(conn);
+}
+
+static void
+on_mail(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *worker = arg;
+
+	(void)fd;
+	(void)what;
+	mailbox_deliver(&worker->mailbox);
+}
+
+static void
+on_reap(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	conn_reap(arg);
+}
+
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *worker = arg;
+	int64_t now = clock_mono_ms();
+
+	(void)fd;
+	(void)what;
+	conn_sweep(worker, now);
+	for (struct listener *l = worker->listeners; l != NULL; l = l->next)
+		evconnlistener_enable(evhttp_bound_socket_get_listener(l->bound));
+	if (!worker->draining)
+		return;
+	conn_close_idle(worker);
+	if (worker->busy > 0 && now >= worker->drain_until_ms)
+		conn_close_all(worker);
+	if (worker->busy == 0 && worker->letters == 0)
+		event_base_loopbreak(worker->base);
+}
+
+static struct evhttp *
+make_face(struct worker *worker, struct face *face, bool admin)
+{
+	struct timeval idle = worker_timeval(worker->config->ingest_idle_ms);
+	struct evhttp *http = evhttp_new(worker->base);
+
+	if (http == NULL)
+		return NULL;
+	face->worker = worker;
+	face->http = http;
+	face->admin = admin;
+	evhttp_set_bevcb(http, make_bufferevent, face);
+	evhttp_set_gencb(http, on_request, face);
+	evhttp_set_default_content_type(http, NULL);
+	evhttp_set_timeout_tv(http, &idle);
+	return http;
+}
+
+int
+worker_new(unsigned index, const struct server_config *config, struct worker **out)
+{
+	struct timeval tick = worker_timeval(WORKER_TICK_MS);
+	struct worker *worker = calloc(1, sizeof(*worker));
+	int rc;
+
+	if (worker == NULL)
+		return -ENOMEM;
+	worker->index = index;
+	worker->config = config;
+	worker->mailbox.fd = -1;
+	TAILQ_INIT(&worker->heads);
+	TAILQ_INIT(&worker->open);
+	TAILQ_INIT(&worker->lingers);
+	TAILQ_INIT(&worker->dead);
+	rc = mailbox_init(&worker->mailbox);
+	if (rc != 0)
+		goto fail;
+	rc = -ENOMEM;
+	worker->scratch = malloc(WORKER_SCRATCH);
+	worker->base = event_base_new();
+	if (worker->scratch == NULL || worker->base == NULL)
+		goto fail;
+	worker->mail = event_new(worker->base, worker->mailbox.fd, EV_READ | EV_PERSIST, on_mail,
+				 worker);
+	worker->tick = event_new(worker->base, -1, EV_PERSIST, on_tick, worker);
+	worker->reap = event_new(worker->base, -1, 0, on_reap, worker);
+	if (worker->mail == NULL || worker->tick == NULL || worker->reap == NULL ||
+	    event_add(worker->mail, NULL) != 0 || event_add(worker->tick, &tick) != 0)
+		goto fail;
+	if (make_face(worker, &worker->media, false) == NULL ||
+	    make_face(worker, &worker->admin, true) == NULL)
+		goto fail;
+	*out = worker;
+	return 0;
+fail:
+	worker_free(&worker);
+	return rc;
+}
+
+/* Nothing is accepted until the next tick; libevent would try again at once, for ever. */
+static void
+on_accept_error(struct evconnlistener *listener, void *arg)
+{
+	int error = errno;
+
+	(void)arg;
+	evconnlistener_disable(listener);
+	log_warning("can't accept a connection error=\"%s\"", strerror(error));
+}
+
+int
+worker_listen(struct worker *worker, int fd, bool admin)
+{
+	struct listener *listener = calloc(1, sizeof(*listener));
+
+	if (listener == NULL) {
+		close(fd);
+		return -ENOMEM;
+	}
+	listener->http = admin ? worker->admin.http : worker->media.http;
+	listener->bound = evhttp_accept_socket_with_handle(listener->http, fd);
+	if (listener->bound == NULL) {
+		close(fd);
+		free(listener);
+		return -ENOMEM;
+	}
+	evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(listener->bound),
+				    on_accept_error);
+	listener->next = worker->listeners;
+	worker->listeners = listener;
+	return 0;
+}
+
+static void
+stop_listening(struct worker *worker)
+{
+	struct listener *listener;
+
+	while ((listener = worker->listeners) != NULL) {
+		worker->listeners = listener->next;
+		evhttp_del_accept_socket(listener->http, listener->bound);
+		free(listener);
+	}
+}
+
+static void
+begin_drain(struct letter *letter)
+{
+	struct worker *worker =
+		(struct worker *)((char *)letter - offsetof(struct worker, stop));
+
+	worker->draining = true;
+	worker->drain_until_ms = clock_mono_ms() + worker->config->drain_ms;
+	stop_listening(worker);
+	conn_close_idle(worker);
+}
+
+/* Frees what lives on the base. Runs on the worker's thread, or on the main thread if that never ran. */
+static void
+tear_down(struct worker *worker)
+{
+	stop_listening(worker);
+	conn_close_all(worker);
+	if (worker->media.http != NULL)
+		evhttp_free(worker->media.http);
+	if (worker->admin.http != NULL)
+		evhttp_free(worker->admin.http);
+	worker->media.http = worker->admin.http = NULL;
+	conn_sweep(worker, clock_mono_ms()); /* what had no request yet */
+	conn_reap(worker);
+	event_base_loop(worker->base, EVLOOP_NONBLOCK); /* bufferevents are freed by the loop */
+}
+
+static void *
+thread_main(void *arg)
+{
+	struct worker *worker = arg;
+
+	event_base_loop(worker->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	tear_down(worker);
+	/* The loop ended with no letter lent out; what the store posts for its own ends is here now. */
+	mailbox_deliver(&worker->mailbox);
+	return NULL;
+}
+
+int
+worker_start(struct worker *worker, struct store *store)
+{
+	sigset_t all, before;
+	int err;
+
+	worker->store = store;
+	/* Signals are for the main thread; a blocked SIGPIPE is an EPIPE. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	err = pthread_create(&worker->thread, NULL, thread_main, worker);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	worker->running = err == 0;
+	return -err;
+}
+
+void
+worker_stop(struct worker *worker)
+{
+	worker->stop.deliver = begin_drain;
+	if (worker->running)
+		mailbox_post(&worker->mailbox, &worker->stop);
+}
+
+void
+worker_join(struct worker *worker)
+{
+	if (worker->running)
+		pthread_join(worker->thread, NULL);
+	worker->running = false;
+}
+
+void
+worker_free(struct worker **workerp)
+{
+	struct worker *worker = *workerp;
+
+	if (worker == NULL)
+		return;
+	*workerp = NULL;
+	CHECK(!worker->running);
+	if (worker->base != NULL) {
+		tear_down(worker);
+		if (worker->mail != NULL)
+			event_free(worker->mail);
+		if (worker->tick != NULL)
+			event_free(worker->tick);
+		if (worker->reap != NULL)
+			event_free(worker->reap);
+		event_base_free(worker->base);
+	}
+	if (worker->mailbox.fd >= 0)
+		mailbox_close(&worker->mailbox);
+	free(worker->by_fd);
+	free(worker->scratch);
+	free(worker);
+}

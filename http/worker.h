@@ -1,0 +1,92 @@
+/* worker.h - one event loop: its thread, its two evhttp faces, its connections.
+ *
+ * Threads  everything in a worker belongs to its thread; worker_new, worker_listen and worker_free
+ *          run on the main thread before it starts or after it ended. No libevent object is
+ *          shared between workers, hence no evthread locks.
+ * Owns     its connections (conn.h) and, counted in letters, what waits for the store.
+ */
+#ifndef SPILLWAY_HTTP_WORKER_H
+#define SPILLWAY_HTTP_WORKER_H
+
+#include <event2/event.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/mailbox.h"
+#include "http/server.h"
+
+struct conn;
+struct evhttp;
+struct listener;
+struct store;
+struct worker;
+
+TAILQ_HEAD(conn_list, conn);
+
+/* What is behind one kind of listener. */
+struct face {
+	struct worker *worker;
+	struct evhttp *http;
+	bool admin;
+};
+
+#define WORKER_SCRATCH 65536 /* bytes */
+
+struct worker {
+	unsigned index;                     /* its slot for object_watch */
+	const struct server_config *config; /* the server's copy */
+	struct store *store;                /* set before the thread starts */
+	struct event_base *base;
+	struct mailbox mailbox;
+	struct event *mail; /* readable mailbox */
+	struct event *tick; /* deadlines, every WORKER_TICK_MS */
+	struct event *reap; /* made active when a connection is dead */
+	struct face media, admin;
+	struct listener *listeners;
+	struct conn **by_fd; /* connections with a request, by descriptor */
+	size_t by_fd_size;
+	struct conn_list heads;   /* a head is awaited; by deadline, soonest first */
+	struct conn_list open;    /* idle, or busy with a request */
+	struct conn_list lingers; /* see conn.h; by deadline, soonest first */
+	struct conn_list dead;    /* to be freed by reap */
+	unsigned busy;            /* connections whose request or reply is not finished */
+	unsigned letters;         /* lent to the store and not delivered yet */
+	unsigned char *scratch;   /* WORKER_SCRATCH bytes for whoever runs right now */
+	bool draining;
+	int64_t drain_until_ms; /* base/clock.h, mono */
+	struct letter stop;
+	pthread_t thread;
+	bool running;
+};
+
+#define WORKER_TICK_MS 100
+
+/* Makes worker INDEX with its mailbox and event base. CONFIG outlives it. 0 or -errno. */
+int worker_new(unsigned index, const struct server_config *config, struct worker **out);
+
+/* Accepts connections from FD, a listening socket that now belongs to the worker. 0 or -errno. */
+int worker_listen(struct worker *worker, int fd, bool admin);
+
+/* Runs the thread. 0 or -errno. */
+int worker_start(struct worker *worker, struct store *store);
+
+/* Tells the thread to drain and end (any thread), and waits for that. */
+void worker_stop(struct worker *worker);
+void worker_join(struct worker *worker);
+
+/* After worker_join, or instead of worker_start. Closes the mailbox. Accepts a pointer to NULL. */
+void worker_free(struct worker **worker);
+
+/* The connection that was registered for FD, or NULL. */
+struct conn *worker_conn(const struct worker *worker, int fd);
+
+/* Registers CONN (or NULL) for FD. 0 or -ENOMEM. */
+int worker_set_conn(struct worker *worker, int fd, struct conn *conn);
+
+/* MS as libevent wants it. */
+struct timeval worker_timeval(int64_t ms);
+
+#endif
