@@ -103,7 +103,7 @@ command_parse(int argc, char *const *argv, struct command *command, char *why, s
 	for (size_t i = 0; i < FLAGS; i++) {
 		longs[i].name = flags[i].name;
 		longs[i].has_arg = flags[i].argument != NULL ? required_argument : no_argument;
-		longs[i].val = flags[i].letter;
+		longs[i].val = (unsigned char)flags[i].letter;
 		*s++ = flags[i].letter;
 		if (flags[i].argument != NULL)
 			*s++ = ':';

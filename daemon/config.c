@@ -204,30 +204,28 @@ config_parse(const char *name, const char *text, size_t length, struct config *c
 	return err;
 }
 
-/* Reads all of NAME, a NUL behind it. */
+/* Reads FILE to its end, a NUL behind it. */
 static int
-slurp(const char *name, char **text, size_t *length, char *why, size_t why_size)
+slurp(FILE *file, char **text, size_t *length)
 {
-	FILE *file = fopen(name, "re");
-	char *buffer = NULL;
+	char *buffer;
 	struct stat st;
-	size_t n = 0;
+	size_t n;
 	int err = 0;
 
-	if (file == NULL || fstat(fileno(file), &st) != 0)
-		err = -errno;
-	else if (S_ISDIR(st.st_mode))
-		err = -EISDIR;
-	else if ((buffer = malloc((size_t)FILE_MAX + 1)) == NULL)
-		err = -ENOMEM;
-	else if ((n = fread(buffer, 1, (size_t)FILE_MAX + 1, file)) > (size_t)FILE_MAX)
-		err = -EFBIG;
-	else if (ferror(file))
+	if (fstat(fileno(file), &st) != 0)
+		return -errno;
+	if (S_ISDIR(st.st_mode))
+		return -EISDIR;
+	buffer = malloc((size_t)FILE_MAX + 1);
+	if (buffer == NULL)
+		return -ENOMEM;
+	n = fread(buffer, 1, (size_t)FILE_MAX + 1, file);
+	if (ferror(file))
 		err = -EIO;
-	if (file != NULL)
-		fclose(file);
+	else if (n > (size_t)FILE_MAX)
+		err = -EFBIG;
 	if (err != 0) {
-		snprintf(why, why_size, "%s: %s", name, strerror(-err));
 		free(buffer);
 		return err;
 	}
@@ -240,12 +238,18 @@ slurp(const char *name, char **text, size_t *length, char *why, size_t why_size)
 static int
 read_file(const char *name, struct config *config, char *why, size_t why_size)
 {
+	FILE *file = fopen(name, "re");
 	char *text = NULL;
-	size_t length;
-	int err = slurp(name, &text, &length, why, why_size);
+	size_t length = 0;
+	int err = file != NULL ? slurp(file, &text, &length) : -errno;
 
-	if (err == 0)
-		err = config_parse(name, text, length, config, why, why_size);
+	if (file != NULL)
+		fclose(file);
+	if (err != 0) {
+		snprintf(why, why_size, "%s: %s", name, strerror(-err));
+		return err;
+	}
+	err = config_parse(name, text, length, config, why, why_size);
 	free(text);
 	if (err != 0)
 		return err;
