@@ -153,6 +153,9 @@ volume_create(int dirfd, uint32_t number, uint64_t size, int sync, struct volume
 	CHECK(size >= VOLUME_SIZE_MIN && size % RECORD_BATCH == 0);
 	format_name(name, number, "");
 	format_name(draft, number, ".new");
+	/* A rename would take the place of what is there (invariant 6). */
+	if (faccessat(dirfd, name, F_OK, 0) == 0)
+		return -EEXIST;
 	/* The name appears only once the header is on disk. */
 	fd = openat(dirfd, draft, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
 	if (fd < 0)
@@ -385,8 +388,8 @@ decode_here(struct volume_scan *scan, struct record *record)
 			   RECORD_HEADER_SIZE + (size_t)record->name_length, &bytes);
 	if (err == 0)
 		err = record_decode_name(bytes, bytes + RECORD_HEADER_SIZE, record);
-	if (err == 0 && scan->position + record_span(record->name_length, record->body_length) >
-				round_up(scan->size, RECORD_BATCH))
+	if (err == 0 && scan->position + RECORD_HEADER_SIZE + record->name_length +
+				record->body_length > scan->size)
 		err = -EBADMSG;
 	return err;
 }

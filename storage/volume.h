@@ -23,7 +23,7 @@
 struct volume;
 
 /* Creates volume NUMBER of at most SIZE bytes in directory DIRFD; it and its name are on disk when
- * this returns (unless SYNC is false). 0 or -errno. */
+ * this returns (unless SYNC is false). 0 or -errno; -EEXIST: there is such a volume. */
 int volume_create(int dirfd, uint32_t number, uint64_t size, int sync, struct volume **out);
 
 /* Opens an existing one for reading.

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -60,16 +59,19 @@ compare_numbers(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* The number in a volume's file name; false if it is not exactly that. */
+/* The number in a volume's file name; false if it is not exactly one that volume.c makes. */
 static bool
 parse_name(const char *name, uint32_t *number)
 {
-	unsigned value;
-	int end = 0;
+	uint64_t value = 0;
 
-	if (sscanf(name, "%10u.vol%n", &value, &end) != 1 || end != 14 || name[end] != '\0')
+	if (strspn(name, "0123456789") != 10 || strcmp(name + 10, ".vol") != 0)
 		return false;
-	*number = value;
+	for (const char *digit = name; *digit != '.'; digit++)
+		value = value * 10 + (uint64_t)(*digit - '0');
+	if (value >= UINT32_MAX) /* there must be a next one */
+		return false;
+	*number = (uint32_t)value;
 	return true;
 }
 
