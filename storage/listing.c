@@ -279,6 +279,24 @@ visit_row(void *arg, const struct catalog_row *row)
 	return is_full(listing);
 }
 
+/* One look at the catalog, from the position on. The rows move the position, so the walk gets a copy. */
+static int
+walk_catalog(struct listing *listing, bool *more)
+{
+	char *after = NULL;
+	int err;
+
+	if (listing->position != NULL) {
+		after = strdup(listing->position);
+		if (after == NULL)
+			return -ENOMEM;
+	}
+	err = catalog_list(listing->store->catalog, listing->prefix, after, LISTING_PAGE,
+			   visit_row, listing, more);
+	free(after);
+	return err;
+}
+
 static int
 make_page(struct listing *listing)
 {
@@ -290,8 +308,7 @@ make_page(struct listing *listing)
 		err = note_changes(listing);
 	}
 	while (err == 0 && more && listing->page->count == 0)
-		err = catalog_list(listing->store->catalog, listing->prefix, listing->position,
-				   LISTING_PAGE, visit_row, listing, &more);
+		err = walk_catalog(listing, &more);
 	if (err > 0) { /* the page is full before the catalog's end */
 		err = 0;
 		more = true;
