@@ -163,7 +163,7 @@ class Process(unittest.TestCase):
             def refused():
                 try:
                     self.server.connect().close()
-                except ConnectionRefusedError:
+                except (ConnectionRefusedError, ConnectionResetError):
                     return True
                 return False
             wait_until(refused, "the listener to close")
