@@ -289,7 +289,9 @@ writer_finish(struct writer **writerp, struct writer_receipt *receipt)
 	struct store *store = writer->store;
 	struct object *object = writer->object;
 	struct save *save = writer->save;
+	struct table_shard *shard;
 	XXH128_canonical_t etag;
+	unsigned hash;
 
 	*writerp = NULL;
 	XXH128_canonicalFromHash(&etag, XXH3_128bits_digest(writer->hash));
@@ -299,20 +301,22 @@ writer_finish(struct writer **writerp, struct writer_receipt *receipt)
 		object->hash = writer->hash;
 		writer->hash = NULL;
 	}
+	shard = table_lock(&store->table, object->path, &hash);
 	if (writer->hidden) {
 		/* The last byte is here: in one step the whole of it becomes current. */
-		unsigned hash;
-		struct table_shard *shard = table_lock(&store->table, object->path, &hash);
-
 		object->mtime_ms = clock_wall_ms();
 		object_set_state(object, OBJECT_COMPLETE);
 		save->created = save->entry->current == NULL;
 		save->ask_catalog = !save->entry->known;
 		make_current(store, save->entry, object);
-		table_unlock(shard);
 	} else {
 		object_set_state(object, OBJECT_COMPLETE);
+		if (save->entry->current != object) { /* someone's whole version came before the end */
+			save->created = false;
+			save->ask_catalog = false;
+		}
 	}
+	table_unlock(shard);
 	save->receipt = receipt;
 	end(writer, SAVE_FINISHED);
 	free_writer(&writer);
