@@ -72,10 +72,10 @@ static const struct {
 	const char *path;
 	void (*answer)(struct conn *conn, struct slice query);
 } pages[] = {
-	{ "/healthz", healthz },
-	{ "/readyz", readyz },
-	{ "/metrics", metrics },
-	{ "/list", list },
+	{"/healthz", healthz},
+	{"/readyz", readyz},
+	{"/metrics", metrics},
+	{"/list", list},
 };
 
 void

@@ -7,7 +7,7 @@
 void
 chunk_init(struct chunk *chunk)
 {
-	*chunk = (struct chunk){ .state = CHUNK_SIZE_FIRST };
+	*chunk = (struct chunk){.state = CHUNK_SIZE_FIRST};
 }
 
 uint64_t

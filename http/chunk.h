@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define CHUNK_LINE_MAX 1024    /* bytes of a size line with its extensions */
+#define CHUNK_LINE_MAX 1024     /* bytes of a size line with its extensions */
 #define CHUNK_TRAILERS_MAX 8192 /* bytes of the trailer section */
 
 enum chunk_state {

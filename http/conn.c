@@ -249,7 +249,7 @@ void
 conn_cut_reader(struct conn *conn)
 {
 	/* connect(2) to AF_UNSPEC dissolves the association; evhttp's shutdown would send a FIN. */
-	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+	const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
 
 	metric_add(METRIC_readers_cut_total, 1);
 	if (conn->head.minor == 0) {

@@ -56,12 +56,12 @@ struct conn {
 	bool framing; /* the framer is at work on the input */
 
 	/* The reply. */
-	bool continue_due;   /* the client waits for 100 Continue */
-	bool body_broken;    /* nobody can tell where the next request begins */
-	bool close_after;    /* decided when the reply's head is made */
-	bool replied;        /* evhttp has all of the reply and will free the request */
-	bool no_read_timeout; /* switched off for this reply */
-	bool lingering_close; /* the client may still be sending when we close */
+	bool continue_due;              /* the client waits for 100 Continue */
+	bool body_broken;               /* nobody can tell where the next request begins */
+	bool close_after;               /* decided when the reply's head is made */
+	bool replied;                   /* evhttp has all of the reply and will free the request */
+	bool no_read_timeout;           /* switched off for this reply */
+	bool lingering_close;           /* the client may still be sending when we close */
 	void (*drained)(void *handler); /* of the last reply_chunk */
 
 	void (*gone)(void *handler); /* NULL when nobody is to be told */

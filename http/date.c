@@ -5,10 +5,10 @@
 #include <string.h>
 #include <time.h>
 
-static const char days[][10] = { "Sunday",   "Monday", "Tuesday", "Wednesday",
-				 "Thursday", "Friday", "Saturday" };
-static const char months[][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
-				  "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+static const char days[][10] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
+				"Thursday", "Friday", "Saturday"};
+static const char months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+				 "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
 #define YEAR_0 INT64_C(-62167219200)
 #define YEAR_9999_END INT64_C(253402300799)
@@ -27,8 +27,9 @@ date_format(int64_t seconds, char out[DATE_SIZE])
 	gmtime_r(&t, &tm);
 	/* The modulos change nothing; they let the compiler see that it fits. */
 	snprintf(out, DATE_SIZE, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT", days[tm.tm_wday],
-		 (unsigned)tm.tm_mday % 100, months[tm.tm_mon], (unsigned)(tm.tm_year + 1900) % 10000,
-		 (unsigned)tm.tm_hour % 100, (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
+		 (unsigned)tm.tm_mday % 100, months[tm.tm_mon],
+		 (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)tm.tm_hour % 100,
+		 (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
 }
 
 /* What a pattern leaves behind. */
@@ -146,16 +147,16 @@ date_parse(struct slice text, int64_t now, int64_t *out)
 		const char *pattern;
 		bool gmt;
 	} forms[] = {
-		{ "a, d b Y H:M:S ", true },
-		{ "A, d-b-y H:M:S ", true },
-		{ "a b d H:M:S Y", false },
+		{"a, d b Y H:M:S ", true},
+		{"A, d-b-y H:M:S ", true},
+		{"a b d H:M:S Y", false},
 	};
 
 	text = slice_trim(text);
 	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
 		struct slice s = text;
-		struct parts p = { 0 };
-		struct tm tm = { 0 };
+		struct parts p = {0};
+		struct tm tm = {0};
 
 		if (forms[i].gmt) {
 			if (s.length < 3 || memcmp(s.data + s.length - 3, "GMT", 3) != 0)

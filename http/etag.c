@@ -98,8 +98,7 @@ etag_range_applies(const struct head *head, const char *etag, int64_t mtime, int
 
 	if (!head_find(head, "if-range", &value))
 		return true;
-	if (value.length > 0 && (value.data[0] == '"' || value.data[0] == 'W'))
-		if (is_tag(value, etag, false) || value.data[0] == '"')
-			return is_tag(value, etag, false);
+	if (memchr(value.data, '"', value.length) != NULL)
+		return is_tag(value, etag, false); /* a weak one never is */
 	return date_parse(value, now, &date) == 0 && date == mtime;
 }

@@ -111,7 +111,8 @@ lend(struct fetch *fetch, struct evbuffer *buffer, size_t max)
 		return rc;
 	}
 	lent->object = object_get(fetch->object);
-	if (evbuffer_add_reference(buffer, lent->view.data, lent->view.length, give_back, lent) != 0) {
+	if (evbuffer_add_reference(buffer, lent->view.data, lent->view.length, give_back, lent) !=
+	    0) {
 		give_back(NULL, 0, lent);
 		return -ENOMEM;
 	}
@@ -219,8 +220,9 @@ choose_range(struct fetch *fetch, const char *etag, int64_t mtime, int64_t now)
 	fetch->code = 206;
 	fetch->offset = first;
 	fetch->end = last + 1;
-	reply_header_format(conn, "Content-Range", "bytes %llu-%llu/%llu", (unsigned long long)first,
-			    (unsigned long long)last, (unsigned long long)fetch->length);
+	reply_header_format(conn, "Content-Range", "bytes %llu-%llu/%llu",
+			    (unsigned long long)first, (unsigned long long)last,
+			    (unsigned long long)fetch->length);
 	return true;
 }
 

@@ -6,39 +6,39 @@
 #include "base/check.h"
 
 static const struct head_refusal refusals[] = {
-	[HEAD_SLOW] = { 408, "the request head did not arrive in time" },
-	[HEAD_NO_MEMORY] = { 503, "out of memory" },
-	[HEAD_TOO_LONG] = { 431, "the request head is over 16 KiB" },
-	[HEAD_TARGET_TOO_LONG] = { 414, "the request target is too long" },
-	[HEAD_BARE_LF] = { 400, "a line of the head ends in LF without CR" },
-	[HEAD_BARE_CR] = { 400, "a CR in the head without LF" },
-	[HEAD_CONTROL_BYTE] = { 400, "a control byte in the head" },
-	[HEAD_REQUEST_LINE] = { 400, "malformed request line" },
-	[HEAD_VERSION_FORM] = { 400, "malformed HTTP version" },
-	[HEAD_VERSION] = { 505, "only HTTP/1.0 and HTTP/1.1 are spoken here" },
-	[HEAD_METHOD] = { 501, "unknown method" },
-	[HEAD_FOLDED] = { 400, "a field line begins with white space" },
-	[HEAD_FIELD_NAME] = { 400, "malformed field name" },
-	[HEAD_NO_HOST] = { 400, "no Host field" },
-	[HEAD_MANY_HOSTS] = { 400, "more than one Host field" },
-	[HEAD_LENGTH_FORM] = { 400, "malformed Content-Length" },
-	[HEAD_MANY_LENGTHS] = { 400, "more than one Content-Length" },
-	[HEAD_LENGTH_AND_CHUNKED] = { 400, "both Content-Length and Transfer-Encoding" },
-	[HEAD_CODING] = { 501, "the only transfer coding understood is chunked" },
-	[HEAD_MANY_CODINGS] = { 400, "more than one Transfer-Encoding" },
-	[HEAD_CODING_IN_1_0] = { 400, "Transfer-Encoding in an HTTP/1.0 request" },
-	[HEAD_EXPECTATION] = { 417, "the only expectation understood is 100-continue" },
-	[HEAD_BODY_FRAMING] = { 400, "malformed chunk in the request body" },
-	[HEAD_BODY_TOO_LONG] = { 413, "more request body than is worth reading" },
+	[HEAD_SLOW] = {408, "the request head did not arrive in time"},
+	[HEAD_NO_MEMORY] = {503, "out of memory"},
+	[HEAD_TOO_LONG] = {431, "the request head is over 16 KiB"},
+	[HEAD_TARGET_TOO_LONG] = {414, "the request target is too long"},
+	[HEAD_BARE_LF] = {400, "a line of the head ends in LF without CR"},
+	[HEAD_BARE_CR] = {400, "a CR in the head without LF"},
+	[HEAD_CONTROL_BYTE] = {400, "a control byte in the head"},
+	[HEAD_REQUEST_LINE] = {400, "malformed request line"},
+	[HEAD_VERSION_FORM] = {400, "malformed HTTP version"},
+	[HEAD_VERSION] = {505, "only HTTP/1.0 and HTTP/1.1 are spoken here"},
+	[HEAD_METHOD] = {501, "unknown method"},
+	[HEAD_FOLDED] = {400, "a field line begins with white space"},
+	[HEAD_FIELD_NAME] = {400, "malformed field name"},
+	[HEAD_NO_HOST] = {400, "no Host field"},
+	[HEAD_MANY_HOSTS] = {400, "more than one Host field"},
+	[HEAD_LENGTH_FORM] = {400, "malformed Content-Length"},
+	[HEAD_MANY_LENGTHS] = {400, "more than one Content-Length"},
+	[HEAD_LENGTH_AND_CHUNKED] = {400, "both Content-Length and Transfer-Encoding"},
+	[HEAD_CODING] = {501, "the only transfer coding understood is chunked"},
+	[HEAD_MANY_CODINGS] = {400, "more than one Transfer-Encoding"},
+	[HEAD_CODING_IN_1_0] = {400, "Transfer-Encoding in an HTTP/1.0 request"},
+	[HEAD_EXPECTATION] = {417, "the only expectation understood is 100-continue"},
+	[HEAD_BODY_FRAMING] = {400, "malformed chunk in the request body"},
+	[HEAD_BODY_TOO_LONG] = {413, "more request body than is worth reading"},
 };
 
 static const struct {
 	const char *name;
 	enum method method;
 } methods[] = {
-	{ "GET", METHOD_GET },	     { "HEAD", METHOD_HEAD }, { "PUT", METHOD_PUT },
-	{ "POST", METHOD_POST },     { "LIST", METHOD_LIST }, { "DELETE", METHOD_DELETE },
-	{ "OPTIONS", METHOD_OPTIONS },
+	{"GET", METHOD_GET},         {"HEAD", METHOD_HEAD}, {"PUT", METHOD_PUT},
+	{"POST", METHOD_POST},       {"LIST", METHOD_LIST}, {"DELETE", METHOD_DELETE},
+	{"OPTIONS", METHOD_OPTIONS},
 };
 
 struct head_refusal
@@ -150,12 +150,12 @@ parse_request_line(struct slice line, struct head *head)
 	second = memchr(first + 1, ' ', (size_t)(end - first - 1));
 	if (second == NULL)
 		return HEAD_REQUEST_LINE;
-	method = (struct slice){ line.data, (size_t)(first - line.data) };
-	head->target = (struct slice){ first + 1, (size_t)(second - first - 1) };
+	method = (struct slice){line.data, (size_t)(first - line.data)};
+	head->target = (struct slice){first + 1, (size_t)(second - first - 1)};
 	if (!is_token(method) || head->target.length == 0 ||
 	    memchr(head->target.data, '\t', head->target.length) != NULL)
 		return HEAD_REQUEST_LINE;
-	verdict = parse_version((struct slice){ second + 1, (size_t)(end - second - 1) }, head);
+	verdict = parse_version((struct slice){second + 1, (size_t)(end - second - 1)}, head);
 	if (verdict != HEAD_OK)
 		return verdict;
 	return parse_method(method, head);
@@ -173,8 +173,8 @@ field_at(const struct head *head, size_t at, struct slice *name, struct slice *v
 	if (line[0] == '\r')
 		return 0;
 	colon = memchr(line, ':', (size_t)(lf - line));
-	*name = (struct slice){ line, (size_t)(colon - line) };
-	*value = slice_trim((struct slice){ colon + 1, (size_t)(lf - 1 - colon - 1) });
+	*name = (struct slice){line, (size_t)(colon - line)};
+	*value = slice_trim((struct slice){colon + 1, (size_t)(lf - 1 - colon - 1)});
 	return (size_t)(lf + 1 - head->text.data);
 }
 
@@ -246,7 +246,7 @@ parse_fields(struct head *head)
 			break;
 		if (line[0] == ' ' || line[0] == '\t')
 			return HEAD_FOLDED;
-		if (colon == NULL || !is_token((struct slice){ line, (size_t)(colon - line) }))
+		if (colon == NULL || !is_token((struct slice){line, (size_t)(colon - line)}))
 			return HEAD_FIELD_NAME;
 		at = field_at(head, at, &name, &value);
 		verdict = parse_field(head, name, value, &hosts, &codings, &asked_close);
@@ -271,9 +271,9 @@ head_parse(const char *text, size_t length, struct head *head)
 	if (verdict != HEAD_OK)
 		return verdict;
 	memset(head, 0, sizeof(*head));
-	head->text = (struct slice){ text, length };
+	head->text = (struct slice){text, length};
 	head->fields = (size_t)(lf + 1 - text);
-	verdict = parse_request_line((struct slice){ text, head->fields - 2 }, head);
+	verdict = parse_request_line((struct slice){text, head->fields - 2}, head);
 	if (verdict != HEAD_OK)
 		return verdict;
 	head->keep_alive = head->minor > 0;

@@ -47,9 +47,9 @@ struct head {
 
 enum head_verdict {
 	HEAD_OK,
-	HEAD_MORE,           /* not complete yet */
-	HEAD_SLOW,           /* never found here: the connection's deadline passed */
-	HEAD_NO_MEMORY,      /* never found here: nowhere to keep it */
+	HEAD_MORE,      /* not complete yet */
+	HEAD_SLOW,      /* never found here: the connection's deadline passed */
+	HEAD_NO_MEMORY, /* never found here: nowhere to keep it */
 	HEAD_TOO_LONG,
 	HEAD_TARGET_TOO_LONG, /* too long, and still in the request line */
 	HEAD_BARE_LF,
@@ -70,7 +70,7 @@ enum head_verdict {
 	HEAD_MANY_CODINGS,
 	HEAD_CODING_IN_1_0,
 	HEAD_EXPECTATION,
-	HEAD_BODY_FRAMING, /* never found here: the body's chunks were malformed */
+	HEAD_BODY_FRAMING,  /* never found here: the body's chunks were malformed */
 	HEAD_BODY_TOO_LONG, /* never found here: more unwanted body than is worth reading */
 };
 

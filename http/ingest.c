@@ -7,18 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #include "base/check.h"
 #include "base/metrics.h"
 #include "http/etag.h"
+#include "http/intake.h"
 #include "http/media.h"
 #include "http/range.h"
 #include "http/reply.h"
 #include "storage/store.h"
 
-#define TURN_MAX ((size_t)1 << 20) /* bytes before the neighbours get their turn */
-#define TYPE_MAX 255               /* bytes of a stored media type */
+#define TYPE_MAX 255 /* bytes of a stored media type */
 #define PATIENCE_MS 60000
 #define LOOKUPS_MAX 8 /* of an object that others replace between lookup and open */
 
@@ -30,15 +29,21 @@ enum ingest_state {
 	INGEST_ORPHAN, /* the request is over; waits for a letter */
 };
 
-enum ingest_event { INGEST_FOUND, INGEST_READABLE, INGEST_ROOM, INGEST_SEALED, INGEST_LATE, INGEST_GONE };
+enum ingest_event {
+	INGEST_FOUND,
+	INGEST_READABLE,
+	INGEST_ROOM,
+	INGEST_SEALED,
+	INGEST_LATE,
+	INGEST_GONE
+};
 
 struct ingest {
 	struct conn *conn; /* NULL when ORPHAN */
 	struct worker *worker;
 	enum ingest_state state;
 	struct writer *writer;
-	uint64_t received; /* bytes of payload */
-	uint64_t max;      /* of them; 0: any number */
+	struct intake intake;
 	struct event readable;
 	struct event late; /* the deadline of states other than BODY */
 	struct store_load load;
@@ -109,146 +114,6 @@ wait_for_letter(struct ingest *in, enum ingest_state state)
 	event_add(&in->late, &patience);
 }
 
-/* Fewer bytes than max may follow those received. */
-static bool
-too_long(const struct ingest *in, uint64_t more)
-{
-	return in->max != 0 && more > in->max - in->received;
-}
-
-static void
-took(struct ingest *in, size_t length)
-{
-	writer_commit(in->writer, length);
-	body_took(&in->conn->body, length);
-	in->received += length;
-}
-
-/* Takes the body's share of DATA. *USED is less than LENGTH when the rest is the next request's, or
- * when there is no room. 0, -EPROTO or -EFBIG. */
-static int
-take(struct ingest *in, const char *data, size_t length, size_t *used)
-{
-	struct body *body = &in->conn->body;
-
-	*used = 0;
-	while (*used < length && !body_done(body)) {
-		uint64_t part = body_payload(body);
-		void *space;
-		size_t room;
-
-		if (part == 0) {
-			ssize_t n = body_framing(body, data + *used, length - *used);
-
-			if (n < 0)
-				return -EPROTO;
-			*used += (size_t)n;
-			continue;
-		}
-		if (too_long(in, part))
-			return -EFBIG;
-		room = writer_reserve(in->writer, &space);
-		if (room == 0)
-			return 0;
-		if (part > length - *used)
-			part = length - *used;
-		if (part > room)
-			part = room;
-		memcpy(space, data + *used, (size_t)part);
-		took(in, (size_t)part);
-		*used += (size_t)part;
-	}
-	return 0;
-}
-
-/* Takes what the bufferevent had read already, or what was put back. 0, -EPROTO, -EFBIG, or -ENOBUFS when
- * there is no room. */
-static int
-take_input(struct ingest *in)
-{
-	struct evbuffer *input = bufferevent_get_input(in->conn->bev);
-	struct evbuffer_iovec run;
-
-	while (!body_done(&in->conn->body) && evbuffer_peek(input, -1, NULL, &run, 1) > 0) {
-		size_t used;
-		int rc = take(in, run.iov_base, run.iov_len, &used);
-
-		evbuffer_drain(input, used);
-		if (rc != 0)
-			return rc;
-		if (used < run.iov_len && !body_done(&in->conn->body))
-			return -ENOBUFS;
-	}
-	return 0;
-}
-
-/* One readv. *GOT is what arrived; *DRAINED when the socket had no more. The input must be empty. 0, or
- * as take_input, or -EPIPE when the sender is gone. */
-static int
-read_once(struct ingest *in, size_t *got, bool *drained)
-{
-	struct body *body = &in->conn->body;
-	uint64_t payload = body_payload(body);
-	char *scratch = (char *)in->worker->scratch;
-	struct iovec iov[2];
-	size_t direct = 0, asked = 0, used;
-	int count = 0, rc;
-	ssize_t n;
-
-	if (payload > 0) {
-		if (too_long(in, payload))
-			return -EFBIG;
-		direct = writer_reserve(in->writer, &iov[0].iov_base);
-		if (direct == 0)
-			return -ENOBUFS;
-		if (direct > payload)
-			direct = (size_t)payload;
-		iov[count++].iov_len = direct;
-		asked = direct;
-	}
-	if (body->chunked && direct == payload) {
-		iov[count++] = (struct iovec){ scratch, WORKER_SCRATCH };
-		asked += WORKER_SCRATCH;
-	}
-	n = readv(conn_fd(in->conn), iov, count);
-	*got = n > 0 ? (size_t)n : 0;
-	*drained = *got < asked;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return 0;
-	if (n <= 0)
-		return -EPIPE;
-	if (direct > *got)
-		direct = *got;
-	if (direct > 0)
-		took(in, direct);
-	rc = take(in, scratch, *got - direct, &used);
-	if (rc == 0 && used < *got - direct) {
-		/* The next request's, or for later. */
-		if (evbuffer_prepend(bufferevent_get_input(in->conn->bev), scratch + used,
-				     *got - direct - used) != 0)
-			return -EPIPE;
-		if (!body_done(body))
-			return -ENOBUFS;
-	}
-	return rc;
-}
-
-static int
-read_body(struct ingest *in)
-{
-	size_t sum = 0;
-	bool drained = false;
-	int rc = take_input(in);
-
-	while (rc == 0 && !body_done(&in->conn->body) && !drained && sum < TURN_MAX) {
-		size_t got = 0;
-
-		rc = read_once(in, &got, &drained);
-		sum += got;
-	}
-	return rc;
-}
-
 static void
 seal(struct ingest *in)
 {
@@ -269,7 +134,7 @@ static void
 pump(struct ingest *in)
 {
 	struct timeval idle = worker_timeval(in->worker->config->ingest_idle_ms);
-	uint64_t before = in->received;
+	uint64_t before = in->intake.received;
 	int one = 1, rc;
 
 	in->state = INGEST_BODY;
@@ -277,8 +142,8 @@ pump(struct ingest *in)
 		refuse(in, 410, "the object was deleted");
 		return;
 	}
-	rc = read_body(in);
-	metric_add(METRIC_ingest_bytes_total, (int64_t)(in->received - before));
+	rc = intake_read(&in->intake, in->conn, in->writer);
+	metric_add(METRIC_ingest_bytes_total, (int64_t)(in->intake.received - before));
 	switch (-rc) {
 	case 0:
 		if (body_done(&in->conn->body)) {
@@ -440,7 +305,8 @@ on_late(evutil_socket_t fd, short what, void *arg)
 static void
 on_loaded(struct letter *letter)
 {
-	struct ingest *in = (struct ingest *)((char *)letter - offsetof(struct ingest, load.letter));
+	struct ingest *in =
+		(struct ingest *)((char *)letter - offsetof(struct ingest, load.letter));
 
 	in->worker->letters--;
 	if (in->load.result != 0)
@@ -451,7 +317,8 @@ on_loaded(struct letter *letter)
 static void
 on_room(struct letter *letter)
 {
-	struct ingest *in = (struct ingest *)((char *)letter - offsetof(struct ingest, room.letter));
+	struct ingest *in =
+		(struct ingest *)((char *)letter - offsetof(struct ingest, room.letter));
 
 	in->worker->letters--;
 	step(in, INGEST_ROOM);
@@ -531,7 +398,7 @@ ingest_start(struct conn *conn, const char *name)
 	in->conn = conn;
 	in->worker = worker;
 	in->state = INGEST_BODY;
-	in->max = worker->config->object_max;
+	in->intake.max = worker->config->object_max;
 	in->policy = rules_policy(worker->config->rules, name);
 	choose_type(in);
 	in->load.store = worker->store;

@@ -3,10 +3,8 @@
  *   LOOKUP --letter--> BODY --no room--> STALLED --letter--> BODY
  *                       \--end of body--> SEALING --letter--> 201, 204, 410, 507 or 503
  *
- * evhttp and the bufferevent stand aside during a body: an event on the socket wakes us, and readv(2)
- * puts the payload into the memory that its readers are served from, with some scratch behind it
- * for the framing of chunks. What belongs to the next request is put back into the
- * bufferevent's input.
+ * evhttp and the bufferevent stand aside during a body: an event on the socket wakes us, and intake.h
+ * reads it into the memory that its readers are served from.
  *
  * A refusal is answered at once; the rest of the body is read and dropped by the framer, so that the
  * connection can go on: encoders drain no replies and do not survive a close.

@@ -168,8 +168,9 @@ parse_options(struct conn *conn, struct slice query, struct list *list, char *af
 	int rc = path_query(query, "format", text, sizeof(text));
 
 	if (rc == -ENOENT) {
-		list->ndjson = head_find(&conn->head, "accept", &accept) &&
-			       memmem(accept.data, accept.length, "application/x-ndjson", 20) != NULL;
+		list->ndjson =
+			head_find(&conn->head, "accept", &accept) &&
+			memmem(accept.data, accept.length, "application/x-ndjson", 20) != NULL;
 	} else if (rc == 0 && (strcmp(text, "ndjson") == 0 || strcmp(text, "text") == 0)) {
 		list->ndjson = text[0] == 'n';
 	} else {

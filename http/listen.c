@@ -21,7 +21,7 @@ listen_parse(const char *text, struct listen_address *out)
 	char host[INET6_ADDRSTRLEN];
 	size_t length;
 	uint64_t port;
-	struct listen_address got = { .length = 0 };
+	struct listen_address got = {.length = 0};
 	struct sockaddr_in *v4 = (struct sockaddr_in *)&got.sa;
 	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&got.sa;
 

@@ -131,7 +131,7 @@ gather(struct live *live, struct iovec *iov, int *iov_count, struct object_view 
 	int n = 0, rc = 0;
 
 	if (line < live->line_length)
-		iov[n++] = (struct iovec){ live->line + line, (size_t)(live->line_length - line) };
+		iov[n++] = (struct iovec){live->line + line, (size_t)(live->line_length - line)};
 	*view_count = 0;
 	while (data < live->length && *view_count < VIEWS_MAX) {
 		struct object_view *view = &views[*view_count];
@@ -141,12 +141,12 @@ gather(struct live *live, struct iovec *iov, int *iov_count, struct object_view 
 		if (rc != 0)
 			break;
 		/* sendmsg only reads; the cast drops a const that iovec can't carry */
-		iov[n++] = (struct iovec){ (void *)view->data, view->length };
+		iov[n++] = (struct iovec){(void *)view->data, view->length};
 		data += view->length;
 		++*view_count;
 	}
 	if (data == live->length && live->chunked)
-		iov[n++] = (struct iovec){ (void *)&"\r\n"[end], (size_t)(2 - end) };
+		iov[n++] = (struct iovec){(void *)&"\r\n"[end], (size_t)(2 - end)};
 	*iov_count = n;
 	return rc;
 }
@@ -158,7 +158,7 @@ send_some(struct live *live)
 {
 	struct iovec iov[VIEWS_MAX + 2];
 	struct object_view views[VIEWS_MAX];
-	struct msghdr message = { .msg_iov = iov };
+	struct msghdr message = {.msg_iov = iov};
 	unsigned view_count;
 	int iov_count;
 	size_t wanted = 0;
@@ -345,7 +345,8 @@ live_start(struct conn *conn, struct object *object)
 	live->warm.object = object;
 	live->warm.mailbox = &conn->worker->mailbox;
 	live->warm.letter.deliver = on_warm;
-	event_assign(&live->writable, conn->worker->base, conn_fd(conn), EV_WRITE, on_writable, live);
+	event_assign(&live->writable, conn->worker->base, conn_fd(conn), EV_WRITE, on_writable,
+		     live);
 	metric_add(METRIC_live_readers, 1);
 	conn_attach(conn, on_gone, live);
 	reply_live_start(conn, 200);

@@ -38,13 +38,13 @@ path_split(struct slice target, struct slice *path, struct slice *query)
 		return -EINVAL;
 	mark = target.length > 0 ? memchr(target.data, '?', target.length) : NULL;
 	*path = target;
-	*query = (struct slice){ "", 0 };
+	*query = (struct slice){"", 0};
 	if (mark != NULL) {
 		path->length = (size_t)(mark - target.data);
-		*query = (struct slice){ mark + 1, target.length - path->length - 1 };
+		*query = (struct slice){mark + 1, target.length - path->length - 1};
 	}
 	if (path->length == 0)
-		*path = (struct slice){ "/", 1 };
+		*path = (struct slice){"/", 1};
 	return 0;
 }
 
@@ -126,8 +126,7 @@ path_query(struct slice query, const char *key, char *out, size_t out_size)
 
 		if (length > key_length && memcmp(query.data, key, key_length) == 0 &&
 		    query.data[key_length] == '=') {
-			struct slice value = { query.data + key_length + 1,
-					       length - key_length - 1 };
+			struct slice value = {query.data + key_length + 1, length - key_length - 1};
 
 			return decode(value, true, out, out_size);
 		}

@@ -25,9 +25,9 @@ parse_spec(struct slice s, struct range_spec *spec)
 
 	if (dash == NULL)
 		return -EINVAL;
-	first = (struct slice){ s.data, (size_t)(dash - s.data) };
-	last = (struct slice){ dash + 1, s.length - first.length - 1 };
-	*spec = (struct range_spec){ .suffix = first.length == 0, .last = RANGE_OPEN };
+	first = (struct slice){s.data, (size_t)(dash - s.data)};
+	last = (struct slice){dash + 1, s.length - first.length - 1};
+	*spec = (struct range_spec){.suffix = first.length == 0, .last = RANGE_OPEN};
 	if (spec->suffix)
 		return parse_position(last, &spec->last);
 	if (parse_position(first, &spec->first) != 0)
@@ -80,20 +80,20 @@ range_resolve(const struct range_spec *spec, uint64_t length, uint64_t *first, u
 int
 range_parse_content(struct slice value, struct range_content *out)
 {
-	struct range_content got = { .last = RANGE_OPEN, .total = RANGE_OPEN };
+	struct range_content got = {.last = RANGE_OPEN, .total = RANGE_OPEN};
 	struct slice first, last, total;
 	const char *dash, *slash;
 
 	if (value.length < 6 || strncasecmp(value.data, "bytes", 5) != 0 || value.data[5] != ' ')
 		return -EINVAL;
-	value = slice_trim((struct slice){ value.data + 6, value.length - 6 });
+	value = slice_trim((struct slice){value.data + 6, value.length - 6});
 	dash = memchr(value.data, '-', value.length);
 	slash = memchr(value.data, '/', value.length);
 	if (dash == NULL || slash == NULL || slash < dash)
 		return -EINVAL;
-	first = (struct slice){ value.data, (size_t)(dash - value.data) };
-	last = (struct slice){ dash + 1, (size_t)(slash - dash - 1) };
-	total = (struct slice){ slash + 1, value.length - (size_t)(slash + 1 - value.data) };
+	first = (struct slice){value.data, (size_t)(dash - value.data)};
+	last = (struct slice){dash + 1, (size_t)(slash - dash - 1)};
+	total = (struct slice){slash + 1, value.length - (size_t)(slash + 1 - value.data)};
 	if (slice_decimal(first, &got.first) != 0)
 		return -EINVAL;
 	if (!slice_is(last, "*") && slice_decimal(last, &got.last) != 0)

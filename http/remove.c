@@ -59,7 +59,8 @@ found(struct removal *removal, int rc, struct object *object)
 	} else if (rc == -ENOENT) {
 		answer(removal, 404, "no object has this path");
 	} else {
-		answer(removal, 503, rc == 0 ? "the object keeps changing" : "the catalog can't be read");
+		answer(removal, 503,
+		       rc == 0 ? "the object keeps changing" : "the catalog can't be read");
 	}
 }
 

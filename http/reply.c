@@ -17,30 +17,30 @@ static const struct {
 	int code;
 	const char *phrase;
 } phrases[] = {
-	{ 200, "OK" },
-	{ 201, "Created" },
-	{ 204, "No Content" },
-	{ 206, "Partial Content" },
-	{ 304, "Not Modified" },
-	{ 400, "Bad Request" },
-	{ 403, "Forbidden" },
-	{ 404, "Not Found" },
-	{ 405, "Method Not Allowed" },
-	{ 408, "Request Timeout" },
-	{ 409, "Conflict" },
-	{ 410, "Gone" },
-	{ 412, "Precondition Failed" },
-	{ 413, "Content Too Large" },
-	{ 414, "URI Too Long" },
-	{ 415, "Unsupported Media Type" },
-	{ 416, "Range Not Satisfiable" },
-	{ 417, "Expectation Failed" },
-	{ 431, "Request Header Fields Too Large" },
-	{ 500, "Internal Server Error" },
-	{ 501, "Not Implemented" },
-	{ 503, "Service Unavailable" },
-	{ 505, "HTTP Version Not Supported" },
-	{ 507, "Insufficient Storage" },
+	{200, "OK"},
+	{201, "Created"},
+	{204, "No Content"},
+	{206, "Partial Content"},
+	{304, "Not Modified"},
+	{400, "Bad Request"},
+	{403, "Forbidden"},
+	{404, "Not Found"},
+	{405, "Method Not Allowed"},
+	{408, "Request Timeout"},
+	{409, "Conflict"},
+	{410, "Gone"},
+	{412, "Precondition Failed"},
+	{413, "Content Too Large"},
+	{414, "URI Too Long"},
+	{415, "Unsupported Media Type"},
+	{416, "Range Not Satisfiable"},
+	{417, "Expectation Failed"},
+	{431, "Request Header Fields Too Large"},
+	{500, "Internal Server Error"},
+	{501, "Not Implemented"},
+	{503, "Service Unavailable"},
+	{505, "HTTP Version Not Supported"},
+	{507, "Insufficient Storage"},
 };
 
 static const char *
@@ -124,8 +124,8 @@ must_close(const struct conn *conn)
 static void
 count(int code)
 {
-	static const enum metric classes[] = { METRIC_replies_2xx, METRIC_replies_3xx,
-					       METRIC_replies_4xx, METRIC_replies_5xx };
+	static const enum metric classes[] = {METRIC_replies_2xx, METRIC_replies_3xx,
+					      METRIC_replies_4xx, METRIC_replies_5xx};
 
 	CHECK(code >= 200 && code < 600);
 	metric_add(classes[code / 100 - 2], 1);
@@ -145,8 +145,8 @@ prepare(struct conn *conn, int code)
 	conn->close_after = conn->close_after || must_close(conn);
 	if (!conn->close_after)
 		return;
-	conn->lingering_close = conn->verdict != HEAD_OK || conn->body_broken ||
-				!body_done(&conn->body);
+	conn->lingering_close =
+		conn->verdict != HEAD_OK || conn->body_broken || !body_done(&conn->body);
 	/* evhttp would answer the keep-alive of an HTTP/1.0 client with one of its own. */
 	evhttp_remove_header(evhttp_request_get_input_headers(conn->evreq), "Connection");
 	reply_header(conn, "Connection", "close");

@@ -19,8 +19,8 @@ static void
 count_request(enum method method)
 {
 	static const enum metric metrics[] = {
-		[METHOD_GET] = METRIC_requests_get,	  [METHOD_HEAD] = METRIC_requests_head,
-		[METHOD_PUT] = METRIC_requests_put,	  [METHOD_POST] = METRIC_requests_put,
+		[METHOD_GET] = METRIC_requests_get,       [METHOD_HEAD] = METRIC_requests_head,
+		[METHOD_PUT] = METRIC_requests_put,       [METHOD_POST] = METRIC_requests_put,
 		[METHOD_DELETE] = METRIC_requests_delete, [METHOD_LIST] = METRIC_requests_list,
 		[METHOD_OPTIONS] = METRIC_requests_other,
 	};
@@ -49,7 +49,8 @@ answer_options(struct conn *conn)
 {
 	reply_header(conn, "Allow", MEDIA_METHODS);
 	reply_header(conn, "Access-Control-Allow-Methods", "GET, HEAD, OPTIONS");
-	reply_header(conn, "Access-Control-Allow-Headers", "*, Range, If-None-Match, If-Modified-Since, "
+	reply_header(conn, "Access-Control-Allow-Headers",
+		     "*, Range, If-None-Match, If-Modified-Since, "
 		     "If-Range, CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status");
 	reply_header(conn, "Access-Control-Max-Age", "86400");
 	reply_empty(conn, 204);
@@ -112,7 +113,8 @@ route_request(struct conn *conn)
 	if (rc == -ENAMETOOLONG)
 		reply_text(conn, 414, "the path is longer than 1024 bytes");
 	else if (rc != 0)
-		reply_text(conn, 400, "malformed path: a bad escape, a control byte or a dot segment");
+		reply_text(conn, 400,
+			   "malformed path: a bad escape, a control byte or a dot segment");
 	else if (conn->admin)
 		admin_request(conn, name, query);
 	else

@@ -79,7 +79,8 @@ json_bytes(const char *text)
 	char clean[3 * 1024 + 1]; /* a path at its longest, each byte replaced */
 	size_t n = 0;
 
-	for (const unsigned char *s = (const unsigned char *)text; *s != '\0' && n + 4 < sizeof(clean);) {
+	for (const unsigned char *s = (const unsigned char *)text;
+	     *s != '\0' && n + 4 < sizeof(clean);) {
 		size_t length = utf8_length(s);
 
 		if (length > 0) {

@@ -50,17 +50,17 @@ rules_add(struct rules *rules, const struct rule *rule)
 struct rules *
 rules_new(void)
 {
-	static const char *const playlists[] = { "*.m3u8", "*.mpd" };
+	static const char *const playlists[] = {"*.m3u8", "*.mpd"};
 	struct rules *rules = calloc(1, sizeof(*rules));
 
 	if (rules == NULL)
 		return NULL;
 	for (size_t i = 0; i < sizeof(playlists) / sizeof(playlists[0]); i++) {
-		struct rule rule = { .pattern = playlists[i],
-				     .publish = PUBLISH_WHOLE,
-				     .existing = -1,
-				     .ttl_ms = -1,
-				     .hold_ms = -1 };
+		struct rule rule = {.pattern = playlists[i],
+				    .publish = PUBLISH_WHOLE,
+				    .existing = -1,
+				    .ttl_ms = -1,
+				    .hold_ms = -1};
 
 		if (rules_add(rules, &rule) != 0) {
 			rules_free(&rules);
@@ -87,7 +87,7 @@ rules_free(struct rules **rulesp)
 struct policy
 rules_policy(const struct rules *rules, const char *path)
 {
-	struct policy policy = { .publish = PUBLISH_LIVE, .existing = EXISTING_REPLACE };
+	struct policy policy = {.publish = PUBLISH_LIVE, .existing = EXISTING_REPLACE};
 
 	for (size_t i = 0; i < rules->count; i++) {
 		const struct rule *rule = &rules->list[i];

@@ -93,7 +93,8 @@ bind_all(struct server *server, const char *text, bool admin, struct listen_addr
 	int rc = listen_parse(text, address);
 
 	if (rc != 0) {
-		snprintf(why, why_size, "can't listen on %s: it is not ADDR:PORT or [V6]:PORT", text);
+		snprintf(why, why_size, "can't listen on %s: it is not ADDR:PORT or [V6]:PORT",
+			 text);
 		return rc;
 	}
 	for (unsigned i = 0; i < server->config.workers; i++) {

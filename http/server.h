@@ -24,9 +24,9 @@ struct server_config {
 	const struct rules *rules; /* outlives the server */
 	uint64_t object_max;       /* bytes of one object; 0: no limit */
 	int64_t head_timeout_ms;   /* a request head must be whole within this */
-	int64_t ingest_idle_ms;    /* a PUT, or a kept-alive connection, may be silent for this long */
-	int64_t send_timeout_ms;   /* a reader may take nothing for this long */
-	int64_t drain_ms;          /* server_stop waits this long for replies in flight */
+	int64_t ingest_idle_ms; /* a PUT, or a kept-alive connection, may be silent for this long */
+	int64_t send_timeout_ms; /* a reader may take nothing for this long */
+	int64_t drain_ms;        /* server_stop waits this long for replies in flight */
 };
 
 /* Copies what it needs of CONFIG (not the rules). 0 or -errno. */

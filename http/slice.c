@@ -7,7 +7,7 @@
 struct slice
 slice_of(const char *text)
 {
-	return (struct slice){ text, strlen(text) };
+	return (struct slice){text, strlen(text)};
 }
 
 static bool
@@ -45,7 +45,7 @@ slice_element(struct slice *list, struct slice *element)
 			if (list->data[n] == '"')
 				quoted = !quoted;
 		}
-		*element = slice_trim((struct slice){ list->data, n });
+		*element = slice_trim((struct slice){list->data, n});
 		if (n < list->length)
 			n++;
 		list->data += n;

@@ -26,8 +26,8 @@ struct listener {
 struct timeval
 worker_timeval(int64_t ms)
 {
-	return (struct timeval){ .tv_sec = (time_t)(ms / 1000),
-				 .tv_usec = (suseconds_t)(ms % 1000 * 1000) };
+	return (struct timeval){.tv_sec = (time_t)(ms / 1000),
+				.tv_usec = (suseconds_t)(ms % 1000 * 1000)};
 }
 
 struct conn *
@@ -164,8 +164,8 @@ worker_new(unsigned index, const struct server_config *config, struct worker **o
 	worker->base = event_base_new();
 	if (worker->scratch == NULL || worker->base == NULL)
 		goto fail;
-	worker->mail = event_new(worker->base, worker->mailbox.fd, EV_READ | EV_PERSIST, on_mail,
-				 worker);
+	worker->mail =
+		event_new(worker->base, worker->mailbox.fd, EV_READ | EV_PERSIST, on_mail, worker);
 	worker->tick = event_new(worker->base, -1, EV_PERSIST, on_tick, worker);
 	worker->reap = event_new(worker->base, -1, 0, on_reap, worker);
 	if (worker->mail == NULL || worker->tick == NULL || worker->reap == NULL ||
@@ -230,8 +230,7 @@ stop_listening(struct worker *worker)
 static void
 begin_drain(struct letter *letter)
 {
-	struct worker *worker =
-		(struct worker *)((char *)letter - offsetof(struct worker, stop));
+	struct worker *worker = (struct worker *)((char *)letter - offsetof(struct worker, stop));
 
 	worker->draining = true;
 	worker->drain_until_ms = clock_mono_ms() + worker->config->drain_ms;
