@@ -24,6 +24,9 @@ static _Thread_local struct reading {
 } reading;
 
 /* libconfuse reports its own errors, and ours through cfg_error, here. */
+static void note_error(cfg_t *cfg, const char *format, va_list args)
+	__attribute__((format(printf, 2, 0)));
+
 static void
 note_error(cfg_t *cfg, const char *format, va_list args)
 {

@@ -18,7 +18,7 @@ static int
 parse(const char *line, struct command *command)
 {
 	static char words[256];
-	char *argv[16] = {"spillway"};
+	char *argv[32] = {"spillway"};
 	int argc = 1;
 
 	assert_true(strlen(line) < sizeof(words));
