@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -16,6 +17,7 @@
 #define READERS_MAX 510
 #define LOCK_FILE_SIZE 65536 /* room for more than READERS_MAX, which are 64 bytes each */
 #define FILE_MODE 0640
+#define DISK_FULL_BYTES 65536
 
 static const char *const table_names[ENTRY_TABLES] = {
 	[ENTRY_PATHS] = "paths",
@@ -301,6 +303,17 @@ catalog_begin(struct catalog *catalog)
 	return catalog_error(mdb_txn_begin(catalog->env, NULL, 0, &catalog->txn));
 }
 
+/* LMDB calls a short write EIO, and a disk that fills up begins with one. */
+static bool
+is_disk_full(struct catalog *catalog)
+{
+	struct statvfs st;
+	int fd;
+
+	return mdb_env_get_fd(catalog->env, &fd) == 0 && fstatvfs(fd, &st) == 0 &&
+	       st.f_bavail * st.f_frsize < DISK_FULL_BYTES;
+}
+
 int
 catalog_commit(struct catalog *catalog)
 {
@@ -315,6 +328,8 @@ catalog_commit(struct catalog *catalog)
 	catalog_forget_changes(catalog);
 	if (err == 0)
 		complete_file_size(catalog);
+	else if (err == -EIO && is_disk_full(catalog))
+		err = -ENOSPC;
 	return err;
 }
 

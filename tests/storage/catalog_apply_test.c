@@ -104,6 +104,25 @@ a_growing_object_is_open_until_its_end(void **state)
 }
 
 static void
+an_end_that_brings_every_byte_again_counts_them_once(void **state)
+{
+	struct rig *rig = *state;
+
+	apply_open_record(rig, 1, 2, "/a", 0, 10, 1);
+	apply_final_record(rig, 1, 2, "/a", 0, 10, 1);
+	expect(rig, "/a", "id=1 seq=2 size=10: 0+10@1");
+	assert_int_equal(live(rig, 1), 10);
+	apply_tombstone_record(rig, 3, "/a");
+	assert_int_equal(live(rig, 1), 0);
+	apply_data_record(rig, 1, 10, 10, 1);
+	assert_int_equal(live(rig, 1), 0);
+	apply_hidden_record(rig, 4, "/a", 10, 1);
+	apply_final_record(rig, 4, 5, "/a", 0, 10, 1);
+	expect(rig, "/a", "id=4 seq=5 size=10: 0+10@1");
+	assert_int_equal(live(rig, 1), 10);
+}
+
+static void
 a_replace_drops_what_it_replaces(void **state)
 {
 	struct rig *rig = *state;
@@ -166,6 +185,11 @@ a_hidden_version_that_was_superseded_is_dropped_with_its_end(void **state)
 	apply_final_record(rig, 5, 6, "/a", 0, 100, 1);
 	apply_final_record(rig, 3, 4, "/a", 10, 1, 2);
 	expect(rig, "/a", "id=5 seq=6 size=100: 0+100@1");
+	assert_int_equal(live(rig, 2), 0);
+	apply_hidden_record(rig, 3, "/a", 10, 2);
+	apply_open_record(rig, 3, 4, "/a", 10, 1, 2); /* or when it would have become current */
+	assert_int_equal(live(rig, 2), 0);
+	apply_data_record(rig, 3, 11, 1, 2);
 	assert_int_equal(live(rig, 2), 0);
 }
 
@@ -349,6 +373,7 @@ main(void)
 		RULE(every_field_of_a_record_comes_back),
 		RULE(an_empty_object_has_no_extents),
 		RULE(a_growing_object_is_open_until_its_end),
+		RULE(an_end_that_brings_every_byte_again_counts_them_once),
 		RULE(a_replace_drops_what_it_replaces),
 		RULE(older_records_never_win),
 		RULE(a_hidden_version_shows_with_its_end),

@@ -143,6 +143,20 @@ an_open_row_is_listed_with_what_is_stored(void **state)
 	assert_int_equal(size, 7);
 }
 
+static void
+an_object_with_lost_bytes_is_listed_as_open(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t size = 99;
+	bool more;
+
+	apply_open_record(rig, 1, 1, "/a", 0, 10, 1);
+	apply_final_record(rig, 1, 1, "/a", 20, 10, 1);
+	expect_list(rig, "/", NULL, 1, "/a (open)\n");
+	assert_int_equal(catalog_list(rig->catalog, "/", NULL, 1, note_size, &size, &more), 0);
+	assert_int_equal(size, 10);
+}
+
 /* ---- long paths ------------------------------------------------------------------ */
 
 enum { LONG_PATHS = 400, PATH_BYTES = 1025 };
@@ -286,6 +300,7 @@ main(void)
 		RULE(lists_are_by_prefix_in_byte_order),
 		RULE(a_visitor_may_stop_the_list),
 		RULE(an_open_row_is_listed_with_what_is_stored),
+		RULE(an_object_with_lost_bytes_is_listed_as_open),
 		RULE(long_paths_are_found_and_listed_in_order),
 		RULE(a_page_ends_inside_a_run_of_long_paths),
 	};

@@ -53,6 +53,9 @@ what_was_committed_is_there_after_a_close(void **state)
 	assert_int_equal(catalog_highest(rig->catalog, &highest), 0);
 	assert_int_equal(highest, 30);
 	assert_int_equal(live(rig, 7), 110);
+	apply_data_record(rig, 2, 0, 1, 7); /* an old one */
+	assert_int_equal(catalog_highest(rig->catalog, &highest), 0);
+	assert_int_equal(highest, 30);
 	apply_data_record(rig, 30, 10, 10, 7); /* still under way */
 	expect(rig, "/b", "id=30 seq=20 size=20 open: 0+10@7 10+10@7");
 
@@ -385,6 +388,32 @@ damage_is_an_error_to_readers_and_writers(void **state)
 	catalog_abort(rig->catalog);
 }
 
+static void
+a_missing_extent_makes_an_object_incomplete(void **state)
+{
+	struct rig *rig = *state;
+	struct entry_key key;
+	MDB_env *env;
+	MDB_txn *txn;
+	MDB_dbi dbi;
+
+	apply_open_record(rig, 1, 2, "/a", 0, 10, 1);
+	apply_data_record(rig, 1, 10, 10, 1);
+	apply_final_record(rig, 1, 2, "/a", 20, 10, 1);
+	catalog_close(&rig->catalog);
+	entry_key_part(1, 10, &key);
+	assert_int_equal(mdb_env_create(&env), 0);
+	assert_int_equal(mdb_env_set_maxdbs(env, 8), 0);
+	assert_int_equal(mdb_env_open(env, rig->path, MDB_NOSUBDIR | MDB_NOTLS, 0640), 0);
+	assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+	assert_int_equal(mdb_dbi_open(txn, "parts", 0, &dbi), 0);
+	assert_int_equal(mdb_del(txn, dbi, &(MDB_val){key.length, key.bytes}, NULL), 0);
+	assert_int_equal(mdb_txn_commit(txn), 0);
+	mdb_env_close(env);
+	assert_int_equal(catalog_open(rig->path, false, true, &rig->catalog), 0);
+	expect(rig, "/a", "id=1 seq=2 size=10 open: 0+10@1");
+}
+
 int
 main(void)
 {
@@ -396,6 +425,7 @@ main(void)
 		RULE(a_newer_format_is_refused),
 		RULE(what_is_no_catalog_is_refused),
 		RULE(a_damaged_value_is_never_taken_for_a_row),
+		RULE(a_missing_extent_makes_an_object_incomplete),
 		RULE(damage_is_an_error_to_readers_and_writers),
 	};
 
