@@ -119,13 +119,11 @@ write_highest(struct catalog *catalog)
 int
 catalog_write_changes(struct catalog *catalog)
 {
-	struct volume_change *change, *tmp;
+	struct volume_change *change;
 	int err = write_highest(catalog);
 
-	HASH_ITER (hh, catalog->changes, change, tmp) {
-		if (err == 0)
-			err = write_change(catalog, change);
-	}
+	for (change = catalog->changes; change != NULL && err == 0; change = change->hh.next)
+		err = write_change(catalog, change);
 	return err;
 }
 
