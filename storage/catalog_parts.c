@@ -106,7 +106,7 @@ catalog_parts_contiguous(struct catalog *catalog, MDB_txn *txn, uint64_t id, uin
 			 uint64_t *length)
 {
 	struct catalog_parts parts;
-	struct extent extent;
+	struct extent extent = {0};
 	uint64_t end = 0;
 	int err = catalog_parts_begin(catalog, txn, id, 0, &parts);
 

@@ -19,10 +19,11 @@ struct volume_change {
 void
 catalog_forget_changes(struct catalog *catalog)
 {
-	struct volume_change *change, *tmp;
+	struct volume_change *change = catalog->changes, *next;
 
-	HASH_ITER (hh, catalog->changes, change, tmp) {
-		HASH_DEL(catalog->changes, change);
+	HASH_CLEAR(hh, catalog->changes);
+	for (; change != NULL; change = next) {
+		next = change->hh.next;
 		free(change);
 	}
 	catalog->highest = 0;
