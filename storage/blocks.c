@@ -5,7 +5,7 @@
 #include "base/check.h"
 
 void
-blocks_init(struct blocks *blocks, uint64_t max_bytes)
+blocks_init(struct blocks *blocks, uint64_t max_bytes, void (*announce)(void *arg), void *arg)
 {
 	pthread_mutex_init(&blocks->lock, NULL);
 	blocks->free = NULL;
@@ -14,6 +14,9 @@ blocks_init(struct blocks *blocks, uint64_t max_bytes)
 	blocks->keep = (size_t)(max_bytes / 4 / TAIL_BLOCK_TOTAL);
 	blocks->max = max_bytes;
 	atomic_init(&blocks->taken, 0);
+	atomic_init(&blocks->wanted, false);
+	blocks->announce = announce;
+	blocks->arg = arg;
 }
 
 void
@@ -46,14 +49,31 @@ recycled(struct blocks *blocks)
 	return block;
 }
 
+/* Counts one more block, if the budget has room for it. Never beyond it, not even for a moment: that
+ * would refuse another taker for whom there is room, and nobody would tell it. */
+static bool
+charge(struct blocks *blocks)
+{
+	uint64_t taken = atomic_load(&blocks->taken);
+
+	do
+		if (taken + TAIL_BLOCK_TOTAL > blocks->max)
+			return false;
+	while (!atomic_compare_exchange_weak(&blocks->taken, &taken, taken + TAIL_BLOCK_TOTAL));
+	return true;
+}
+
 struct tail_block *
 blocks_take(struct blocks *blocks)
 {
 	struct tail_block *block;
 
-	if (atomic_fetch_add(&blocks->taken, TAIL_BLOCK_TOTAL) + TAIL_BLOCK_TOTAL > blocks->max) {
-		atomic_fetch_sub(&blocks->taken, TAIL_BLOCK_TOTAL);
-		return NULL;
+	if (!charge(blocks)) {
+		/* Who gives back lowers taken, then looks at wanted; here it is the other way
+		 * round, so that one of the two sees the other. */
+		atomic_store(&blocks->wanted, true);
+		if (!charge(blocks))
+			return NULL;
 	}
 	block = recycled(blocks);
 	if (block == NULL) {
@@ -95,4 +115,6 @@ tail_block_put(struct tail_block *block)
 	if (block != NULL)
 		munmap(block, TAIL_BLOCK_TOTAL);
 	atomic_fetch_sub(&blocks->taken, TAIL_BLOCK_TOTAL);
+	if (atomic_load(&blocks->wanted) && atomic_exchange(&blocks->wanted, false))
+		blocks->announce(blocks->arg);
 }

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,9 +35,15 @@ struct blocks {
 	size_t nfree, keep; /* blocks */
 	uint64_t max;       /* bytes that may be taken */
 	_Atomic uint64_t taken;
+	_Atomic bool wanted; /* a take was refused; cleared by who gives a block back */
+	void (*announce)(void *arg);
+	void *arg;
 };
 
-void blocks_init(struct blocks *blocks, uint64_t max_bytes);
+/* ANNOUNCE is called with ARG, on the thread that gives a block back, when blocks_take refused one since
+ * it was called last. */
+void blocks_init(struct blocks *blocks, uint64_t max_bytes, void (*announce)(void *arg),
+		 void *arg);
 
 /* Frees what is free. Every block must have come back. */
 void blocks_destroy(struct blocks *blocks);

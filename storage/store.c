@@ -90,6 +90,12 @@ start(struct store *store, char *why, size_t why_size)
 	return err;
 }
 
+static void
+announce_room(void *arg)
+{
+	store_announce_room(arg);
+}
+
 int
 store_open(const struct store_config *config, char *why, size_t why_size, struct store **out)
 {
@@ -104,10 +110,13 @@ store_open(const struct store_config *config, char *why, size_t why_size, struct
 	store->config = *config;
 	store->config.data_dir = strdup(config->data_dir);
 	store->config.mailboxes = NULL;
+	if (store->config.volume_size < VOLUME_SIZE_MIN)
+		store->config.volume_size = VOLUME_SIZE_MIN;
+	store->config.volume_size -= store->config.volume_size % RECORD_BATCH;
 	for (unsigned i = 0; i < config->workers; i++)
 		store->mailboxes[i] = config->mailboxes[i];
 	store->dirfd = store->lockfd = -1;
-	blocks_init(&store->blocks, config->tail_max);
+	blocks_init(&store->blocks, config->tail_max, announce_room, store);
 	table_init(&store->table, config->memory_max);
 	pthread_mutex_init(&store->room_lock, NULL);
 	err = start(store, why, why_size);
@@ -275,6 +284,15 @@ prepare_extension(struct store *store, struct object *object)
 	return err;
 }
 
+/* Complete or incomplete: the hash is not its writer's any more. One that is GONE may have one still. */
+static bool
+has_ended(const struct object *object)
+{
+	enum object_state state = object_status(object).state;
+
+	return state == OBJECT_COMPLETE || state == OBJECT_INCOMPLETE;
+}
+
 static void
 load_run(struct pool_job *job)
 {
@@ -282,7 +300,7 @@ load_run(struct pool_job *job)
 	struct object *object = NULL;
 	int err = load(request->store, request->path, &object);
 
-	if (err == 0 && request->to_extend && object_status(object).state != OBJECT_LIVE)
+	if (err == 0 && request->to_extend && has_ended(object))
 		err = prepare_extension(request->store, object);
 	if (err != 0)
 		object_put(&object);
