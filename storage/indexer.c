@@ -22,6 +22,7 @@ struct indexer {
 	pthread_cond_t work;
 	struct index_queue queue;
 	bool stopping;
+	bool gave_up;       /* the thread's own: what comes now must not be applied either */
 	_Atomic int health; /* 0 or -errno; the indexer's */
 };
 
@@ -91,9 +92,9 @@ static void
 commit(struct indexer *indexer, struct index_queue *ops)
 {
 	struct index_op *op;
-	int err;
+	int err = 0;
 
-	while ((err = apply(indexer->store->catalog, ops)) != 0) {
+	while (!indexer->gave_up && (err = apply(indexer->store->catalog, ops)) != 0) {
 		bool stopping;
 
 		if (atomic_exchange(&indexer->health, err) != err)
@@ -102,10 +103,10 @@ commit(struct indexer *indexer, struct index_queue *ops)
 		wait_ms(indexer, RETRY_MS);
 		stopping = indexer->stopping;
 		pthread_mutex_unlock(&indexer->lock);
-		if (stopping)
-			break;
+		/* The log position may not pass what was left out (invariant 8). */
+		indexer->gave_up = stopping;
 	}
-	if (err == 0)
+	if (!indexer->gave_up)
 		atomic_store(&indexer->health, 0);
 	while ((op = STAILQ_FIRST(ops)) != NULL) {
 		STAILQ_REMOVE_HEAD(ops, link);
