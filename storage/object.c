@@ -8,6 +8,8 @@
 #include "base/clock.h"
 #include "storage/store_internal.h"
 
+#define HASH_STATE_COST 576 /* the library keeps the size of its state to itself */
+
 struct object *
 object_new(struct store *store, const char *path, const char *type, uint64_t base)
 {
@@ -195,5 +197,6 @@ size_t
 object_cost(const struct object *object)
 {
 	return sizeof(*object) + strlen(object->path) + strlen(object->type) + 2 +
-	       object->extents_size * sizeof(*object->extents);
+	       object->extents_size * sizeof(*object->extents) + fanout_cost(object) +
+	       (object->hash != NULL ? HASH_STATE_COST : 0);
 }

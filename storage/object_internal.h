@@ -75,6 +75,9 @@ int object_hash(struct object *object, XXH3_state_t *hash);
 /* Memory that it takes while it is idle. */
 size_t object_cost(const struct object *object);
 
+/* Memory of the watchers' side, which stays once there was one. */
+size_t fanout_cost(const struct object *object);
+
 /* Frees the watchers' side, with the last reference. */
 void fanout_free(struct fanout *fanout);
 

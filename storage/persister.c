@@ -16,6 +16,7 @@
 
 #define SAVE_WITHIN_MS 1000 /* a byte is in a volume at the latest after this */
 #define SAVE_SHARE ((uint64_t)4 << 20) /* of one object in one batch: others want their turn */
+#define DELETE_SHARE (BATCH_ITEMS / 2) /* a prefix of a million objects must not stop the rest */
 #define PIECE_IOVS ((unsigned)(RECORD_BODY_MAX / TAIL_BLOCK_SIZE + 2))
 
 TAILQ_HEAD(save_list, save);
@@ -78,7 +79,8 @@ deliver_grown(struct letter *letter)
 
 	/* Cleared before the length is read: a writer that comes later posts again. */
 	atomic_store(&save->queued, false);
-	if (unsaved(save) >= PERSIST_PIECE)
+	if (unsaved(save) >= PERSIST_PIECE ||
+	    (atomic_exchange(&save->urgent, false) && unsaved(save) > 0))
 		make_ready(p, save);
 	else if (!save->is_ready && save->due_ms == 0)
 		enqueue_growing(p, save);
@@ -135,11 +137,12 @@ row_exists(void *arg, const struct catalog_row *row)
 }
 
 /* Whether the PUT makes a new object: only the catalog knows of paths that are not resident. Asked
- * before the first record of this version can get there. */
+ * before the first record that makes this version current can get there. */
 static void
 settle_created(struct persister *p, struct save *save)
 {
-	if (!save->ask_catalog)
+	/* A hidden one's writer decides at its end what the question is. */
+	if ((save->hidden && !save->is_ended) || !save->ask_catalog)
 		return;
 	save->ask_catalog = false;
 	save->created = catalog_find(p->store->catalog, save->object->path, row_exists, NULL) ==
@@ -157,17 +160,23 @@ new_op(struct object *object, struct table_entry *settle)
 	return op;
 }
 
+/* What RECORD, whose kind and flags are set, says of OBJECT. The etag, and the time of a hidden version,
+ * are its writer's to set until it ends. */
 static void
-name_of(const struct object *object, struct record_name *name)
+name_of(const struct object *object, struct record *record)
 {
+	struct record_name *name = &record->name;
+
 	name->path = object->path;
 	name->path_length = (uint16_t)strlen(object->path);
 	name->type = object->type;
 	name->type_length = (uint16_t)strlen(object->type);
 	name->size = object_status(object).length;
-	name->mtime_ms = object->mtime_ms;
+	if (!(record->flags & RECORD_HIDDEN))
+		name->mtime_ms = object->mtime_ms;
 	name->expires_ms = object->expires_ms;
-	memcpy(name->etag, object->etag, sizeof(name->etag));
+	if (record->kind == RECORD_FINAL)
+		memcpy(name->etag, object->etag, sizeof(name->etag));
 }
 
 /* Refers to LENGTH bytes of the tail behind save->taken. Returns the number of iovecs, and the
@@ -222,12 +231,12 @@ add_record(struct persister *p, struct save *save, enum record_kind kind, uint64
 	record->id = object->id;
 	record->body_offset = save->taken;
 	record->body_length = (uint32_t)length;
-	if (kind != RECORD_DATA)
-		name_of(object, &record->name);
 	if (kind == RECORD_OPEN && save->hidden)
 		record->flags = RECORD_HIDDEN;
 	else if (kind != RECORD_DATA)
 		record->seq = object->seq;
+	if (kind != RECORD_DATA)
+		name_of(object, record);
 	iovs = collect_body(p, save, length, &p->batch.bodies[p->batch.nbodies], &record->body_hash);
 	item = batch_add(&p->batch, op, iovs);
 	item->save = save;
@@ -239,12 +248,13 @@ add_record(struct persister *p, struct save *save, enum record_kind kind, uint64
 		save->finaled = true;
 }
 
-/* Something newer of this path is in the log: no record with this version's number may follow. */
+/* Something newer of this path is in the log: no record with this version's number may follow. Asked
+ * each time: a batch that could not be written is taken back. */
 static bool
 check_superseded(struct save *save)
 {
-	if (!save->hidden || save->is_ended)
-		save->superseded |= save->entry->logged_seq > save->object->seq;
+	save->superseded = (!save->hidden || save->is_ended) &&
+			   save->entry->logged_seq > save->object->seq;
 	return save->superseded;
 }
 
@@ -327,7 +337,8 @@ make_batch(struct persister *p)
 	struct save *save;
 
 	batch_clear(&p->batch);
-	while ((del = STAILQ_FIRST(&p->deletes)) != NULL && take_delete(p, del)) {
+	while ((del = STAILQ_FIRST(&p->deletes)) != NULL && p->batch.count < DELETE_SHARE &&
+	       take_delete(p, del)) {
 		STAILQ_REMOVE_HEAD(&p->deletes, link);
 		STAILQ_INSERT_TAIL(&p->deleting, del, link);
 	}
@@ -341,13 +352,18 @@ make_batch(struct persister *p)
 	TAILQ_CONCAT(&p->ready, &turn, link);
 }
 
-/* A volume with room for the batch. */
+/* A volume with room for the batch, which is allocated. */
 static int
 ensure_volume(struct persister *p)
 {
-	if (p->active != NULL && volume_room(p->active) < batch_bytes(&p->batch))
+	uint64_t bytes = batch_bytes(&p->batch);
+	int err = 0;
+
+	if (p->active != NULL && volume_room(p->active) < bytes)
 		volume_put(&p->active);
-	return p->active != NULL ? 0 : volumes_create(&p->store->volumes, &p->active);
+	if (p->active == NULL)
+		err = volumes_create(&p->store->volumes, &p->active);
+	return err == 0 ? volume_reserve(p->active, bytes) : err;
 }
 
 /* Writes the batch, in a fresh volume if the active one fails: what was not synced is written again
@@ -359,16 +375,18 @@ write_batch(struct persister *p)
 
 	for (int attempt = 0; attempt < 2; attempt++) {
 		err = ensure_volume(p);
+		/* Nothing was written, and another volume would not get more: a full disk must
+		 * not be littered with one for every attempt. */
+		if (err == -ENOSPC || err == -EDQUOT)
+			break;
 		if (err == 0)
 			err = batch_write(&p->batch, p->active, p->store->config.sync);
 		if (err == 0)
 			break;
-		log_error("can't write volume=%u error=\"%s\"",
-			  p->active != NULL ? (unsigned)volume_number(p->active) : 0,
-			  strerror(-err));
 		volume_put(&p->active);
 	}
-	atomic_store(&p->health, err);
+	if (atomic_exchange(&p->health, err) != err && err != 0)
+		log_error("can't write to the volumes error=\"%s\"", strerror(-err));
 	return err;
 }
 
@@ -425,20 +443,36 @@ rollback_batch(struct persister *p)
 	}
 }
 
-/* A version that could not be stored must not be served: the next lookup asks the catalog. */
+/* A version that could not be stored must not be served. What it replaced is current again, if the log
+ * does not say otherwise; with a number of its own, because a part of the failed batch may have
+ * got to disk all the same. Else the next lookup asks the catalog. */
 static void
 lose(struct persister *p, struct save *save)
 {
+	struct object *former = save->opened ? NULL : save->former;
 	struct table_shard *shard;
 	unsigned hash;
 
 	shard = table_lock(&p->store->table, save->object->path, &hash);
 	object_set_state(save->object, OBJECT_GONE);
 	if (save->entry->current == save->object) {
-		table_set_current(save->entry, NULL);
-		save->entry->known = false;
+		if (former != NULL && object_status(former).state == OBJECT_GONE)
+			former = NULL;
+		if (former != NULL)
+			former->seq = store_next_number(p->store);
+		table_set_current(save->entry, former);
+		save->entry->known = former != NULL;
 	}
 	table_unlock(shard);
+}
+
+/* Whether every record that SAVE, which ended, was to get is in the log. */
+static bool
+is_stored(const struct save *save)
+{
+	return save->saved == object_status(save->object).length &&
+	       (save->finaled || save->superseded ||
+		(save->opened && save->end == SAVE_ABORTED));
 }
 
 /* The last of SAVE: answers its sender, and lets the indexer settle its entry. */
@@ -449,22 +483,31 @@ end_save(struct persister *p, struct save *save, int err, struct index_queue *qu
 	bool gone = object_status(save->object).state == OBJECT_GONE;
 	struct index_op *op;
 
+	if (is_stored(save))
+		err = 0; /* it had no part in what failed */
+	else
+		CHECK(gone || err != 0);
 	if (gone)
 		;
 	else if (err != 0)
 		lose(p, save);
 	else
 		object_trim(save->object, save->saved, true);
-	op = new_op(save->object, save->entry);
-	if (save->hidden && save->opened && !save->finaled)
+	/* Before the records of this batch: a new version may go on with the same id there. */
+	if (save->hidden && save->opened && !save->finaled) {
+		op = new_op(NULL, NULL);
 		op->record.id = save->object->id;
+		STAILQ_INSERT_HEAD(queue, op, link);
+	}
+	op = new_op(save->object, save->entry);
 	STAILQ_INSERT_TAIL(queue, op, link);
 	if (receipt != NULL) {
 		receipt->result = gone ? 0 : err;
-		receipt->created = save->created;
+		receipt->created = save->created && !save->overtaken;
 		receipt->cancelled = gone;
 		mailbox_post(receipt->mailbox, &receipt->letter);
 	}
+	object_put(&save->former);
 	object_put(&save->object);
 	free(save);
 }

@@ -38,10 +38,13 @@ struct save {
 	bool hidden;               /* becomes current only with its FINAL */
 	bool created;              /* no object had the path, as far as the table knows */
 	bool ask_catalog;          /* the table does not know: created is up to the catalog */
+	bool overtaken;            /* not hidden, and not current any more when it was finished */
+	struct object *former;     /* a reference to what was current before it; or NULL */
 
 	/* From the writer's thread. */
 	struct letter grown;   /* posted when there is a piece to take */
 	_Atomic bool queued;   /* grown is on its way */
+	_Atomic bool urgent;   /* its writer waits for room: any piece is worth a write */
 	struct letter ended;   /* posted once, last */
 	enum save_end end;     /* set before ended is posted; read after */
 	struct writer_receipt *receipt; /* set with SAVE_FINISHED */

@@ -29,6 +29,7 @@ struct table_entry {
 	TAILQ_ENTRY(table_entry) link; /* in changed while pending > 0, else in idle */
 	struct object *current;        /* a reference; NULL: none, or not known */
 	bool known;                    /* current says what is there; else ask the catalog */
+	bool extending;                /* a hidden version is being written that shares current's id */
 	unsigned pending;              /* versions and deletions that the catalog lacks */
 	unsigned shard;
 	size_t cost;         /* counted in the shard's resident */

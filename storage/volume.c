@@ -278,6 +278,13 @@ volume_room(const struct volume *volume)
 }
 
 int
+volume_reserve(struct volume *volume, uint64_t bytes)
+{
+	CHECK(bytes <= volume_room(volume));
+	return reserve(volume, volume->end + bytes);
+}
+
+int
 volume_append(struct volume *volume, struct iovec *iov, int iovcnt, uint64_t bytes)
 {
 	int err;

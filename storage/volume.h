@@ -45,6 +45,10 @@ uint64_t volume_end(const struct volume *volume);
 /* Bytes that can still be appended as one batch. */
 uint64_t volume_room(const struct volume *volume);
 
+/* Allocates disk for BYTES behind volume_end, at most volume_room. 0 or -errno, then nothing was
+ * written and the volume is as good as before. */
+int volume_reserve(struct volume *volume, uint64_t bytes);
+
 /* Writes one batch of BYTES at volume_end. 0 or -errno; after an error the volume must not be
  * appended to any more. IOV is consumed. */
 int volume_append(struct volume *volume, struct iovec *iov, int iovcnt, uint64_t bytes);

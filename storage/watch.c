@@ -164,6 +164,14 @@ object_unwatch(struct object_watcher *watcher)
 	object_put(&watcher->object);
 }
 
+size_t
+fanout_cost(const struct object *object)
+{
+	const struct fanout *fanout = atomic_load(&object->fanout);
+
+	return fanout == NULL ? 0 : sizeof(*fanout) + fanout->count * sizeof(fanout->slots[0]);
+}
+
 void
 fanout_free(struct fanout *fanout)
 {

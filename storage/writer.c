@@ -18,6 +18,7 @@ struct writer {
 	struct object *object; /* a reference */
 	struct save *save;     /* given to the persister at the end */
 	bool hidden;
+	bool extends; /* hidden, and the bytes of another version are its beginning */
 	bool keep_hash; /* the object may be appended to: its hash state is worth keeping */
 	bool announced; /* the persister knows of it */
 	uint64_t told;  /* length when the persister was last told */
@@ -84,9 +85,14 @@ begin(struct store *store, const struct writer_config *config, struct table_entr
 		return -EEXIST;
 	writer->hidden = config->publish == PUBLISH_WHOLE;
 	if (config->existing == EXISTING_APPEND && current != NULL) {
-		if (state == OBJECT_LIVE)
+		int err;
+
+		if (state == OBJECT_LIVE || entry->extending)
 			return -EBUSY;
-		return extend(store, current, config, &writer->object, writer->hash);
+		err = extend(store, current, config, &writer->object, writer->hash);
+		if (err == 0)
+			writer->extends = entry->extending = writer->hidden;
+		return err;
 	}
 	/* Two encoders on one path never stop each other: the second one's version waits until
 	 * it is whole. */
@@ -99,11 +105,24 @@ begin(struct store *store, const struct writer_config *config, struct table_entr
 	return 0;
 }
 
+/* The entry's shard is locked. */
 static void
-make_current(struct store *store, struct table_entry *entry, struct object *object)
+make_current(struct store *store, struct save *save, struct object *object)
 {
+	struct table_entry *entry = save->entry;
+
+	save->former = entry->current != NULL ? object_get(entry->current) : NULL;
 	object->seq = store_next_number(store);
 	table_set_current(entry, object);
+}
+
+/* Ends a hidden version's claim on the id it shares. True if what it continues is still current: if that
+ * was replaced or deleted, the catalog has not got the beginning any more. The shard is locked. */
+static bool
+still_extends(struct table_entry *entry, const struct object *object)
+{
+	entry->extending = false;
+	return entry->current != NULL && entry->current->id == object->id;
 }
 
 static void
@@ -161,7 +180,7 @@ writer_open(struct store *store, const struct writer_config *config, struct writ
 		save->saved = save->taken = object_status(writer->object).length;
 		writer->told = save->saved;
 		if (!writer->hidden)
-			make_current(store, entry, writer->object);
+			make_current(store, save, writer->object);
 	}
 unlock:
 	table_unlock(shard);
@@ -231,12 +250,16 @@ writer_await_room(struct writer *writer, struct writer_room *room)
 	struct store *store = writer->store;
 
 	pthread_mutex_lock(&store->room_lock);
-	room->waiting = true;
-	DL_APPEND(store->rooms, room);
+	/* Space that came back since the reserve failed was announced to others only. */
+	room->waiting = atomic_load(&store->room_news) == writer->news;
+	if (room->waiting)
+		DL_APPEND(store->rooms, room);
+	else
+		mailbox_post(room->mailbox, &room->letter);
 	pthread_mutex_unlock(&store->room_lock);
-	/* Space that came back since the reserve failed was announced to nobody. */
-	if (atomic_load(&store->room_news) != writer->news)
-		store_announce_room(store);
+	/* What this one has on its way to disk is part of what is lacking. */
+	atomic_store(&writer->save->urgent, true);
+	persister_grown(store->persister, writer->save);
 }
 
 bool
@@ -305,16 +328,18 @@ writer_finish(struct writer **writerp, struct writer_receipt *receipt)
 	if (writer->hidden) {
 		/* The last byte is here: in one step the whole of it becomes current. */
 		object->mtime_ms = clock_wall_ms();
-		object_set_state(object, OBJECT_COMPLETE);
-		save->created = save->entry->current == NULL;
-		save->ask_catalog = !save->entry->known;
-		make_current(store, save->entry, object);
+		if (writer->extends && !still_extends(save->entry, object)) {
+			object_set_state(object, OBJECT_GONE);
+		} else {
+			object_set_state(object, OBJECT_COMPLETE);
+			save->created = save->entry->current == NULL;
+			save->ask_catalog = !save->entry->known;
+			make_current(store, save, object);
+		}
 	} else {
 		object_set_state(object, OBJECT_COMPLETE);
-		if (save->entry->current != object) { /* someone's whole version came before the end */
-			save->created = false;
-			save->ask_catalog = false;
-		}
+		/* Has someone's whole version come before the end? */
+		save->overtaken = save->entry->current != object;
 	}
 	table_unlock(shard);
 	save->receipt = receipt;
@@ -333,6 +358,14 @@ writer_abort(struct writer **writerp)
 	if (writer->keep_hash) {
 		writer->object->hash = writer->hash;
 		writer->hash = NULL;
+	}
+	if (writer->extends) {
+		unsigned hash;
+		struct table_shard *shard =
+			table_lock(&writer->store->table, writer->object->path, &hash);
+
+		still_extends(writer->save->entry, writer->object);
+		table_unlock(shard);
 	}
 	object_set_state(writer->object, writer->hidden ? OBJECT_GONE : OBJECT_INCOMPLETE);
 	end(writer, SAVE_ABORTED);
