@@ -53,15 +53,14 @@ def run(*words, timeout=PATIENCE * 4, allowed=None):
     return done.stdout
 
 
-def count_frames(*source, seconds=None):
-    """Decodes all (or SECONDS) of SOURCE, where every error fails the test. The number of pictures."""
+def count_frames(*source):
+    """Decodes all of SOURCE, where every error fails the test. The number of pictures."""
     if source[-1].endswith(".mpd"):
         command, allowed = QUIET, DASH_END
     else:
         command, allowed = (*QUIET, "-xerror"), None
     out = run(*command, "-err_detect", "explode", "-progress", "pipe:1", *source, "-map", "0:v",
-              "-map", "0:a?", *(("-t", str(seconds)) if seconds else ()), "-f", "null", "-",
-              allowed=allowed)
+              "-map", "0:a?", "-f", "null", "-", allowed=allowed)
     return int(re.findall(r"^frame=\s*(\d+)", out, re.MULTILINE)[-1])
 
 
@@ -139,11 +138,11 @@ class Ffmpeg(unittest.TestCase):
             self.assertEqual(reply.body, expected, name)
         return names
 
-    def in_background(self, name, function, *args, **options):
+    def in_background(self, name, function, *args):
         """Runs FUNCTION now; its result, or what it raised, comes from result(NAME)."""
         def work():
             try:
-                self.results[name] = function(*args, **options)
+                self.results[name] = function(*args)
             except BaseException as error:
                 self.results[name] = error
         thread = threading.Thread(target=work, daemon=True)
@@ -158,53 +157,81 @@ class Ffmpeg(unittest.TestCase):
             raise value
         return value
 
-    def play_live(self, target, *options, seconds=None):
-        """Plays TARGET as it is pushed, from where a player joins to the end, or for SECONDS."""
+    def play_live(self, target, *options):
+        """Plays TARGET as it is pushed, from where a player joins to the end."""
         self.wait_for(target)
-        return count_frames(*options, "-i", self.url(target), seconds=seconds)
+        return count_frames(*options, "-i", self.url(target))
 
-    def follow_segments(self, prefix, stream, count):
-        """Reads the segments of one representation as they grow. Bytes, and how many came growing."""
+    def follow_segments(self, prefix, names, player):
+        """Reads NAMES as they grow, and hands each part to the decoder PLAYER when it comes. All
+        bytes, how many objects were still growing, and the number of pictures."""
         data, growing = b"", 0
         with self.server.connect() as client:
-            for name in [f"init-stream{stream}.m4s"] + [f"chunk-stream{stream}-{number:05}.m4s"
-                                                       for number in range(1, count + 1)]:
-                end = time.monotonic() + SECONDS + PATIENCE
-                while True:
-                    reply = client.get(prefix + name)
-                    if reply.status == 200 or time.monotonic() > end:
+            for name in names:
+                head = self.wait_for_reply(client, prefix + name)
+                growing += head.chunked
+                while head.chunked:
+                    chunk = client.read_chunk()
+                    if not chunk:
                         break
-                    time.sleep(0.01)
-                if reply.status != 200:
-                    raise AssertionError(f"{name} never came")
-                growing += reply.chunked
-                data += reply.body
-        return data, growing
+                    player.stdin.write(chunk)
+                    data += chunk
+                if not head.chunked:
+                    body = client.read_body(head)
+                    player.stdin.write(body)
+                    data += body
+        out, errors = player.communicate(timeout=PATIENCE)
+        if player.returncode or errors:
+            raise AssertionError(f"{prefix}: the player ended with {player.returncode}: {errors}")
+        frames = re.findall(rb"^frame=\s*(\d+)", out, re.MULTILINE)
+        return data, growing, int(frames[-1]) if frames else 0
+
+    def wait_for_reply(self, client, target):
+        """Asks for TARGET until it is there; the head of the reply."""
+        end = time.monotonic() + SECONDS + PATIENCE
+        while time.monotonic() < end:
+            client.send_head("GET", target)
+            head = client.read_head()
+            if head.status == 200:
+                return head
+            client.read_body(head)
+            time.sleep(0.01)
+        raise AssertionError(f"{target} never came")
+
+    def player(self):
+        """A decoder that is fed by hand; every error ends it."""
+        player = subprocess.Popen((*QUIET[:1], *QUIET[2:], "-xerror", "-err_detect", "explode",
+                                   "-progress", "pipe:1", "-i", "pipe:0", "-f", "null", "-"),
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, bufsize=0)
+        self.addCleanup(player.kill)
+        return player
 
     def test_low_latency_dash_by_chunked_post(self):
+        # ffmpeg's own DASH demuxer skips a segment that it asked for too early; so here the live
+        # player is fed by hand.
         local = self.write_locally("dash", *DASH, "manifest.mpd")
-        push = self.push(*DASH, self.url("/live/dash/manifest.mpd"))
+        # On one connection the manifests keep their order; ffmpeg waits for no answer.
+        push = self.push(*DASH, "-http_persistent", "1", self.url("/live/dash/manifest.mpd"))
+        names = [[f"init-stream{stream}.m4s"] + [f"chunk-stream{stream}-{number:05}.m4s"
+                                                for number in range(1, SECONDS // 2 + 1)]
+                 for stream in (0, 1)]
         followers = [self.in_background(f"follow {stream}", self.follow_segments, "/live/dash/",
-                                        stream, SECONDS // 2) for stream in (0, 1)]
-        # ffmpeg's DASH demuxer never sees that a live presentation has ended.
-        player = self.in_background("player", self.play_live, "/live/dash/manifest.mpd",
-                                    seconds=SECONDS // 2)
+                                        names[stream], self.player()) for stream in (0, 1)]
         push.finish()
         for stream, follower in enumerate(followers):
-            data, growing = self.result(f"follow {stream}", follower)
+            data, growing, frames = self.result(f"follow {stream}", follower)
             expected = b""
-            for name in [f"init-stream{stream}.m4s"] + [f"chunk-stream{stream}-{number:05}.m4s"
-                                                       for number in range(1, SECONDS // 2 + 1)]:
+            for name in names[stream]:
                 with open(os.path.join(local, name), "rb") as file:
                     expected += file.read()
             self.assertEqual(data, expected)
             self.assertGreaterEqual(growing, SECONDS // 2 - 1)
             if stream == 0:
-                whole = os.path.join(self.home, "followed.mp4")
-                with open(whole, "wb") as file:
-                    file.write(data)
-                self.assertEqual(count_frames("-i", whole), FRAMES)
-        self.assertGreaterEqual(self.result("player", player), FRAMES // 2 - 1)
+                self.assertEqual(frames, FRAMES)
+        # ffmpeg does not wait for the answer to its last manifest.
+        wait_until(lambda: b'type="static"' in self.get("/live/dash/manifest.mpd").body,
+                   "the manifest of the whole presentation")
         self.check_dash(local)
         self.server.stop()
         self.server.start()

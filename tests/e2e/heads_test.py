@@ -143,13 +143,17 @@ class BadHeads(Case):
 
     def test_a_request_line_that_is_none_is_400(self):
         for line in (b"GET", b"GET /x", b"GET  /x HTTP/1.1", b"GET /x  HTTP/1.1", b"/x HTTP/1.1",
-                     b"GET /x http/1.1", b"GET /x HTTP/1.1 x", b"GET x HTTP/1.1",
+                     b"GET /x http/1.1", b"GET /x HTTP/1.1 x",
                      b"G\x01T /x HTTP/1.1", b"GET /\x01x HTTP/1.1", b"GET /x HTTP/1.10"):
             with self.subTest(line):
                 client = self.answer(line + b"\r\nHost: t\r\n\r\n")
                 self.assertIn(client.read_reply().status, (400, 505))
                 client.expect_closed()
                 self.assert_serves()
+
+    def test_a_target_without_a_slash_is_400(self):
+        self.refused(b"GET x HTTP/1.1\r\nHost: t\r\n\r\n", 400, closes=False)
+        self.refused(b"GET * HTTP/1.1\r\nHost: t\r\n\r\n", 400, closes=False)
 
     def test_an_unknown_expectation_is_417(self):
         client = self.answer(b"PUT /x HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n"

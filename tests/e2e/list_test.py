@@ -139,6 +139,40 @@ class List(Case):
         self.assertEqual(client.read_body(head).decode().splitlines(), paths)
 
 
+class LongNames(Case):
+    """Paths that are longer than a key of the catalog may be."""
+
+    def test_long_paths_come_in_byte_order_from_memory_and_from_disk(self):
+        numbers = [f"{number * 7919 % 40:02}" for number in range(40)]
+        paths = []
+        client = self.connect()
+        for length in (470, 479, 480, 481, 600, 1000):
+            stem = "/" + "n" * (length - 1)
+            paths += [stem + number for number in numbers]
+            paths.append(stem)
+        for path in paths:
+            self.assertEqual(client.put(path, path.encode()).status, 201)
+        paths.sort()
+        for _ in range(2):
+            self.assertEqual(self.list_text("/"), paths)
+            for length in (479, 480, 481, 500, 600, 601, 1000, 1001):
+                prefix = "/" + "n" * (length - 1)
+                self.assertEqual(self.list_text(prefix),
+                                 [path for path in paths if path.startswith(prefix)], length)
+            pages, after = [], ""
+            while True:
+                page = self.list_text("/?limit=7" + after)
+                if not page:
+                    break
+                pages += page
+                after = "&after=" + page[-1]
+            self.assertEqual(pages, paths)
+            for path in paths:
+                self.assertEqual(self.get(path).body, path.encode())
+            self.server.stop()
+            self.server.start()
+
+
 class LongList(Case):
     COUNT = 5000
 
