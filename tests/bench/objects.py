@@ -10,6 +10,7 @@ of the objects are verified before and after the restarts (SIGTERM, kill -9, wit
 
 import argparse
 import glob
+import itertools
 import os
 import selectors
 import shutil
@@ -44,7 +45,7 @@ class Lane:
 
     def fill(self, depth):
         """Sends the next batch, once the last one is answered."""
-        self.flying = [number for number, _ in zip(self.numbers, range(depth))]
+        self.flying = list(itertools.islice(self.numbers, depth))
         self.out = b"".join(map(self.make, self.flying))
         self.text = b""
         return bool(self.flying)
