@@ -116,7 +116,8 @@ skip_body(struct conn *conn, struct evbuffer *input)
 {
 	struct evbuffer_iovec run;
 
-	while (!body_done(&conn->body) && evbuffer_peek(input, -1, NULL, &run, 1) > 0) {
+	while (!body_done(&conn->body) && evbuffer_get_length(input) > 0 &&
+	       evbuffer_peek(input, -1, NULL, &run, 1) > 0) {
 		ssize_t n = body_skip(&conn->body, run.iov_base, run.iov_len);
 
 		if (n < 0) {

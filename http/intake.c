@@ -76,7 +76,8 @@ take_input(struct move *move)
 	struct body *body = &move->conn->body;
 	struct evbuffer_iovec run;
 
-	while (!body_done(body) && evbuffer_peek(input, -1, NULL, &run, 1) > 0) {
+	while (!body_done(body) && evbuffer_get_length(input) > 0 &&
+	       evbuffer_peek(input, -1, NULL, &run, 1) > 0) {
 		size_t used;
 		int rc = take(move, run.iov_base, run.iov_len, &used);
 

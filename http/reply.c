@@ -145,8 +145,10 @@ prepare(struct conn *conn, int code)
 	conn->close_after = conn->close_after || must_close(conn);
 	if (!conn->close_after)
 		return;
-	conn->lingering_close =
-		conn->verdict != HEAD_OK || conn->body_broken || !body_done(&conn->body);
+	/* Bytes that nobody reads would make the close a reset. */
+	conn->lingering_close = conn->verdict != HEAD_OK || conn->body_broken ||
+				!body_done(&conn->body) ||
+				evbuffer_get_length(bufferevent_get_input(conn->bev)) > 0;
 	/* evhttp would answer the keep-alive of an HTTP/1.0 client with one of its own. */
 	evhttp_remove_header(evhttp_request_get_input_headers(conn->evreq), "Connection");
 	reply_header(conn, "Connection", "close");
