@@ -40,6 +40,7 @@ struct save {
 	bool ask_catalog;          /* the table does not know: created is up to the catalog */
 	bool overtaken;            /* not hidden, and not current any more when it was finished */
 	struct object *former;     /* a reference to what was current before it; or NULL */
+	bool former_known;         /* the table knew what, if anything, was there */
 
 	/* From the writer's thread. */
 	struct letter grown;   /* posted when there is a piece to take */

@@ -112,6 +112,7 @@ make_current(struct store *store, struct save *save, struct object *object)
 	struct table_entry *entry = save->entry;
 
 	save->former = entry->current != NULL ? object_get(entry->current) : NULL;
+	save->former_known = entry->known;
 	object->seq = store_next_number(store);
 	table_set_current(entry, object);
 }
