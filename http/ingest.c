@@ -49,6 +49,7 @@ struct ingest {
 	struct store_load load;
 	struct writer_room room;
 	struct writer_receipt receipt;
+	uint64_t stalled_at; /* bytes received at the last stall, and one; 0: none */
 	unsigned lookups;
 	struct policy policy;
 	char type[TYPE_MAX + 1];
@@ -125,7 +126,16 @@ seal(struct ingest *in)
 static void
 stall(struct ingest *in)
 {
+	char why[256];
+	bool tried = in->stalled_at == in->intake.received + 1;
+
 	event_del(&in->readable);
+	/* The store has tried to make room since: it can't, and the sender should not wait for it. */
+	if (tried && store_ready(in->worker->store, why, sizeof(why)) == -ENOSPC) {
+		refuse(in, 507, "the disk is full");
+		return;
+	}
+	in->stalled_at = in->intake.received + 1;
 	wait_for_letter(in, INGEST_STALLED);
 	writer_await_room(in->writer, &in->room);
 }
