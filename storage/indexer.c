@@ -57,8 +57,8 @@ apply(struct catalog *catalog, struct index_queue *ops)
 	return catalog_commit(catalog);
 }
 
-/* Moves up to COMMIT_OPS from the queue to OPS. Locked. */
-static void
+/* Moves up to COMMIT_OPS from the queue to OPS. Whether more are left. Locked. */
+static bool
 collect(struct indexer *indexer, struct index_queue *ops)
 {
 	struct index_op *op;
@@ -67,6 +67,7 @@ collect(struct indexer *indexer, struct index_queue *ops)
 		STAILQ_REMOVE_HEAD(&indexer->queue, link);
 		STAILQ_INSERT_TAIL(ops, op, link);
 	}
+	return !STAILQ_EMPTY(&indexer->queue);
 }
 
 static void
@@ -121,6 +122,7 @@ indexer_main(void *arg)
 {
 	struct indexer *indexer = arg;
 	struct index_queue ops = STAILQ_HEAD_INITIALIZER(ops);
+	bool more = false;
 
 	pthread_mutex_lock(&indexer->lock);
 	for (;;) {
@@ -128,8 +130,9 @@ indexer_main(void *arg)
 			pthread_cond_wait(&indexer->work, &indexer->lock);
 		if (STAILQ_EMPTY(&indexer->queue))
 			break;
-		wait_ms(indexer, COMMIT_EVERY_MS);
-		collect(indexer, &ops);
+		if (!more)
+			wait_ms(indexer, COMMIT_EVERY_MS);
+		more = collect(indexer, &ops);
 		pthread_mutex_unlock(&indexer->lock);
 		commit(indexer, &ops);
 		pthread_mutex_lock(&indexer->lock);
