@@ -26,6 +26,17 @@ struct indexer {
 	_Atomic int health; /* 0 or -errno; the indexer's */
 };
 
+struct index_op *
+indexer_new_op(struct object *object, struct table_entry *settle)
+{
+	struct index_op *op = calloc(1, sizeof(*op));
+
+	CHECK(op != NULL); /* a few hundred bytes: without them nothing can be kept */
+	op->object = object != NULL ? object_get(object) : NULL;
+	op->settle = settle;
+	return op;
+}
+
 static void
 free_op(struct index_op *op)
 {

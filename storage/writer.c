@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "base/clock.h"
+#include "storage/save.h"
 #include "storage/store_internal.h"
 
 /* An object may fill this part of the tail budget, so that one upload that outruns
