@@ -111,6 +111,12 @@ table_settle(struct table *table, struct table_entry *entry)
 	pthread_mutex_unlock(&lock);
 }
 
+struct object *
+object_get(struct object *object)
+{
+	return object;
+}
+
 void
 object_put(struct object **object)
 {
@@ -154,7 +160,8 @@ submit(struct indexer *indexer, uint64_t from, uint64_t to)
 	struct index_queue queue = STAILQ_HEAD_INITIALIZER(queue);
 
 	for (uint64_t id = from; id <= to; id++) {
-		struct index_op *op = calloc(1, sizeof(*op)), *end = calloc(1, sizeof(*end));
+		struct index_op *op = indexer_new_op(NULL, NULL);
+		struct index_op *end = indexer_new_op(NULL, NULL);
 
 		op->record.kind = RECORD_FINAL;
 		op->record.id = id;
@@ -224,7 +231,7 @@ static void
 a_forgotten_version_is_forgotten_in_its_turn(void **state)
 {
 	struct index_queue queue = STAILQ_HEAD_INITIALIZER(queue);
-	struct index_op *op = calloc(1, sizeof(*op));
+	struct index_op *op = indexer_new_op(NULL, NULL);
 	struct store *store = *state;
 	struct indexer *indexer;
 

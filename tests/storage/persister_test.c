@@ -537,6 +537,37 @@ a_version_whose_successor_is_lost_is_kept(void **state)
 	fixture_expect(f, "/a", OBJECT_COMPLETE, 1, 601000);
 }
 
+/* Both end in the batch that fails: neither may be called stored. */
+static void
+a_version_that_is_lost_with_its_successor_is_not_acknowledged(void **state)
+{
+	struct fixture *f = *state;
+	struct writer *first = fixture_begin(f, "/a", PUBLISH_LIVE), *second, *other;
+	struct writer_receipt receipts[3];
+	struct object *object = object_get(writer_object(first));
+
+	fixture_write(f, first, 1, 0, 300000);
+	while (atomic_load(&object->tail.kept_from) == 0)
+		usleep(1000); /* all of it is in the log, but not its end */
+	object_put(&object);
+	second = fixture_begin(f, "/a", PUBLISH_LIVE);
+	fixture_write(f, second, 2, 0, 1000);
+	other = fixture_begin(f, "/other", PUBLISH_LIVE);
+	atomic_store(&gate_closed, 1);
+	fixture_finish(f, &other, &receipts[2]);
+	await_sync();
+	fixture_finish(f, &second, &receipts[1]);
+	fixture_finish(f, &first, &receipts[0]);
+	atomic_store(&failing_syncs, -1);
+	atomic_store(&gate_closed, 0);
+	assert_int_equal(fixture_answer(f, &receipts[2]), -EIO);
+	assert_int_equal(fixture_answer(f, &receipts[1]), -EIO);
+	assert_int_equal(fixture_answer(f, &receipts[0]), -EIO);
+	heal();
+	fixture_reopen(f);
+	fixture_expect(f, "/a", OBJECT_INCOMPLETE, 1, 300000);
+}
+
 /* A limit of the file size stops volumes, catalog and all. */
 static void
 a_limit_of_the_file_size_is_survived(void **state)
@@ -614,6 +645,7 @@ main(void)
 		ON_DISK(a_live_version_that_found_no_room_for_its_end_is_incomplete),
 		ON_DISK(a_lost_version_does_not_bring_back_what_was_deleted_before_it),
 		ON_DISK(a_version_whose_successor_is_lost_is_kept),
+		ON_DISK(a_version_that_is_lost_with_its_successor_is_not_acknowledged),
 		ON_DISK(a_limit_of_the_file_size_is_survived),
 		ON_DISK(closing_on_a_failing_disk_answers_everyone),
 	};
