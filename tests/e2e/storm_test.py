@@ -155,6 +155,7 @@ class Actor(threading.Thread):
 
 class Storm(Case):
     CONFIG = "memory_max = 1MiB\nvolume_size = 16MiB\n"
+    ARGS = ("-w", "4")  # more than there are processors, so that they interrupt each other
 
     def test_whatever_is_read_is_right(self):
         end = time.monotonic() + DURATION
