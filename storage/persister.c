@@ -12,10 +12,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "storage/batch.h"
+#include "storage/handover.h"
 #include "storage/store_internal.h"
 
 #define SAVE_WITHIN_MS 1000 /* a byte is in a volume at the latest after this */
 #define SAVE_SHARE ((uint64_t)4 << 20) /* of one object in one batch: others want their turn */
+#define TICK_MS 500 /* of handover_tick */
 #define DELETE_SHARE (BATCH_ITEMS / 2) /* a prefix of a million objects must not stop the rest */
 #define PIECE_IOVS ((unsigned)(RECORD_BODY_MAX / TAIL_BLOCK_SIZE + 2))
 
@@ -141,8 +143,8 @@ row_exists(void *arg, const struct catalog_row *row)
 static void
 settle_created(struct persister *p, struct save *save)
 {
-	/* A hidden one's writer decides at its end what the question is. */
-	if ((save->hidden && !save->is_ended) || !save->ask_catalog)
+	/* What the question is shows when it becomes current. */
+	if (atomic_load(&save->object->seq) == 0 || !save->ask_catalog)
 		return;
 	save->ask_catalog = false;
 	save->created = catalog_find(p->store->catalog, save->object->path, row_exists, NULL) ==
@@ -231,10 +233,10 @@ add_record(struct persister *p, struct save *save, enum record_kind kind, uint64
 	record->id = object->id;
 	record->body_offset = save->taken;
 	record->body_length = (uint32_t)length;
-	if (kind == RECORD_OPEN && save->hidden)
+	if (kind != RECORD_DATA)
+		record->seq = atomic_load(&object->seq);
+	if (kind == RECORD_OPEN && record->seq == 0)
 		record->flags = RECORD_HIDDEN;
-	else if (kind != RECORD_DATA)
-		record->seq = object->seq;
 	if (kind != RECORD_DATA)
 		name_of(object, record);
 	iovs = collect_body(p, save, length, &p->batch.bodies[p->batch.nbodies], &record->body_hash);
@@ -242,8 +244,12 @@ add_record(struct persister *p, struct save *save, enum record_kind kind, uint64
 	item->save = save;
 	log_seq(item, save->entry, record->seq);
 	save->taken += length;
-	if (kind == RECORD_OPEN)
+	if (kind == RECORD_OPEN) {
+		item->was_opened = save->opened;
+		item->was_hidden = save->hidden;
 		save->opened = true;
+		save->hidden = record->flags & RECORD_HIDDEN;
+	}
 	if (kind == RECORD_FINAL)
 		save->finaled = true;
 }
@@ -253,8 +259,9 @@ add_record(struct persister *p, struct save *save, enum record_kind kind, uint64
 static bool
 check_superseded(struct save *save)
 {
-	save->superseded = (!save->hidden || save->is_ended) &&
-			   save->entry->logged_seq > save->object->seq;
+	uint64_t seq = atomic_load(&save->object->seq);
+
+	save->superseded = seq != 0 && save->entry->logged_seq > seq;
 	return save->superseded;
 }
 
@@ -273,9 +280,10 @@ take(struct persister *p, struct save *save)
 		uint64_t left = unsaved(save);
 		uint64_t length = left < RECORD_BODY_MAX ? left : RECORD_BODY_MAX;
 		bool final = finished && length == left;
-		bool extends = object->tail.base > 0;
+		bool unseen = save->opened && save->hidden && atomic_load(&object->seq) != 0;
+		bool extends = !save->opened && object->tail.base > 0;
 
-		if (left == 0 && !final && (save->opened || !save->is_ended))
+		if (left == 0 && !final && ((save->opened && !unseen) || !save->is_ended))
 			return true;
 		if (save->taken - start >= SAVE_SHARE ||
 		    !batch_fits(&p->batch, length, PIECE_IOVS))
@@ -284,7 +292,8 @@ take(struct persister *p, struct save *save)
 			if (left == 0)
 				return true;
 			add_record(p, save, RECORD_DATA, length); /* for readers it still has */
-		} else if (!save->opened && (!final || extends)) {
+		} else if (final ? extends : !save->opened || unseen) {
+			/* Unseen: it was hidden when it was opened, and took over from another. */
 			add_record(p, save, RECORD_OPEN, final ? 0 : length);
 		} else if (final) {
 			add_record(p, save, RECORD_FINAL, length);
@@ -433,8 +442,10 @@ rollback_batch(struct persister *p)
 			item->entry->logged_seq = item->former_seq;
 		if (item->save != NULL) {
 			item->save->taken = item->save->saved;
-			if (item->op->record.kind == RECORD_OPEN)
-				item->save->opened = false;
+			if (item->op->record.kind == RECORD_OPEN) {
+				item->save->opened = item->was_opened;
+				item->save->hidden = item->was_hidden;
+			}
 			if (item->op->record.kind == RECORD_FINAL)
 				item->save->finaled = false;
 		}
@@ -503,7 +514,7 @@ end_save(struct persister *p, struct save *save, int err, struct index_queue *qu
 	STAILQ_INSERT_TAIL(queue, op, link);
 	if (receipt != NULL) {
 		receipt->result = gone ? 0 : err;
-		receipt->created = save->created && !save->overtaken;
+		receipt->created = save->created && !save->overtaken && !save->resumed;
 		receipt->cancelled = gone;
 		mailbox_post(receipt->mailbox, &receipt->letter);
 	}
@@ -598,9 +609,18 @@ persister_main(void *arg)
 {
 	struct persister *p = arg;
 
+	int64_t tick_ms = 0;
+
 	for (;;) {
 		int timeout = collect_due(p);
 		struct pollfd pfd = {.fd = p->mailbox.fd, .events = POLLIN};
+
+		if (clock_mono_ms() >= tick_ms) {
+			handover_tick(p->store);
+			tick_ms = clock_mono_ms() + TICK_MS;
+		}
+		if (timeout < 0 || timeout > TICK_MS)
+			timeout = TICK_MS;
 
 		if (!has_work(p) && !p->stopping)
 			poll(&pfd, 1, timeout);
