@@ -65,6 +65,8 @@ batch_write(struct batch *batch, struct volume *volume, bool sync)
 		err = volume_sync(volume);
 	if (err == 0)
 		batch->items[batch->count - 1].op->applied = volume_end(volume);
+	else
+		volume_cut(volume, start);
 	return err;
 }
 

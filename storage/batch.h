@@ -58,7 +58,8 @@ bool batch_fits(const struct batch *batch, uint64_t body, unsigned iovs);
 struct batch_item *batch_add(struct batch *batch, struct index_op *op, unsigned iovs);
 
 /* Encodes and appends everything to VOLUME, and syncs it if SYNC. Sets volume, body and applied in the
- * items' operations. 0 or -errno; after an error VOLUME is not to be written to any more. */
+ * items' operations. 0 or -errno; after an error VOLUME, which ends before the batch again, is not to be
+ * written to any more. */
 int batch_write(struct batch *batch, struct volume *volume, bool sync);
 
 /* Forgets the items. */

@@ -454,27 +454,63 @@ rollback_batch(struct persister *p)
 	}
 }
 
-/* A version that could not be stored must not be served. What it replaced is current again, if the log
- * does not say otherwise; with a number of its own, because a part of the failed batch may have
- * got to disk all the same. Else the next lookup asks the catalog. */
+/* What a restart would find of SAVE, which is in the log without its end. NULL without memory. */
+static struct object *
+stored_part(const struct save *save)
+{
+	struct object *from = save->object;
+	struct object *part = object_new(from->store, from->path, from->type, save->saved);
+	int err = 0;
+
+	if (part == NULL)
+		return NULL;
+	part->id = from->id;
+	part->seq = from->seq;
+	part->mtime_ms = from->mtime_ms;
+	part->expires_ms = from->expires_ms;
+	object_set_state(part, OBJECT_INCOMPLETE);
+	/* Nobody but the persister adds extents. */
+	for (unsigned i = 0; i < from->nextents && err == 0; i++)
+		err = object_add_extent(part, &from->extents[i].at,
+					volume_get(from->extents[i].volume), EXTENT_UNVERIFIED);
+	if (err != 0)
+		object_put(&part);
+	return part;
+}
+
+/* What is at the path of SAVE, which is lost, as far as the log goes. A reference, or NULL. */
+static struct object *
+what_remains(const struct save *save)
+{
+	struct object *former = save->former;
+
+	if (save->opened && !save->hidden)
+		return stored_part(save);
+	if (former == NULL || object_status(former).state == OBJECT_GONE)
+		return NULL;
+	return object_get(former);
+}
+
+/* A version that could not be stored must not be served. */
 static void
 lose(struct persister *p, struct save *save)
 {
-	struct object *former = save->opened ? NULL : save->former;
+	struct table_entry *entry = save->entry;
+	struct object *remains = NULL;
 	struct table_shard *shard;
 	unsigned hash;
 
 	shard = table_lock(&p->store->table, save->object->path, &hash);
 	object_set_state(save->object, OBJECT_GONE);
-	if (save->entry->current == save->object) {
-		if (former != NULL && object_status(former).state == OBJECT_GONE)
-			former = NULL;
-		if (former != NULL)
-			former->seq = store_next_number(p->store);
-		table_set_current(save->entry, former);
-		save->entry->known = former != NULL;
+	if (entry->current == save->object) {
+		remains = what_remains(save);
+		table_set_current(entry, remains);
+		/* Else the next lookup asks the catalog. */
+		entry->known = remains != NULL || (save->former == NULL && save->former_known &&
+						   !save->opened);
 	}
 	table_unlock(shard);
+	object_put(&remains);
 }
 
 /* Whether every record that SAVE, which ended, was to get is in the log. */

@@ -41,6 +41,7 @@ struct save {
 	bool overtaken;            /* not hidden, and not current any more when it was finished */
 	bool resumed;              /* it goes on with bytes that were there: nothing was created */
 	struct object *former;     /* a reference to what was current before it; or NULL */
+	bool former_known;         /* the table knew what, if anything, was there */
 
 	/* From the writer's thread. */
 	struct letter grown;   /* posted when there is a piece to take */

@@ -304,6 +304,16 @@ volume_sync(struct volume *volume)
 	return fdatasync(volume->fd) == 0 ? 0 : -errno;
 }
 
+void
+volume_cut(struct volume *volume, uint64_t end)
+{
+	CHECK(end <= volume->end && end % RECORD_BATCH == 0);
+	volume->end = end;
+	/* If the disk does not obey there is nothing else to be done. */
+	if (ftruncate(volume->fd, (off_t)end) == 0)
+		(void)fsync(volume->fd);
+}
+
 const unsigned char *
 volume_map(struct volume *volume, uint64_t offset)
 {

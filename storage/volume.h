@@ -1,7 +1,7 @@
 /* volume.h - one append-only file of records, DIR/volumes/NNNNNNNNNN.vol.
  *
- * Invariant 6: no offset is ever written twice; a volume shrinks only by unlink. Hence a
- * mapping of written bytes never changes under a reader.
+ * Invariant 6: no offset is ever written twice; a volume shrinks only by unlink, or by a batch that
+ * failed and that nobody refers to. Hence a mapping of written bytes never changes under a reader.
  *
  * Threads  volume_append and volume_sync: the persister, or whoever created it. Everything else: any.
  * Owns     the descriptor and the mapping, until the last volume_put.
@@ -56,6 +56,11 @@ int volume_append(struct volume *volume, struct iovec *iov, int iovcnt, uint64_t
 /* fdatasync. After an error the volume must not be used for writing any more: a second
  * attempt may succeed without the bytes being there. */
 int volume_sync(struct volume *volume);
+
+/* After an append or a sync that failed: what was appended at END and behind it is taken off the file, as
+ * well as the disk lets us, so that no replay finds records that were never acknowledged. The volume
+ * must not be appended to any more: its offsets are used up. */
+void volume_cut(struct volume *volume, uint64_t end);
 
 /* The address of byte OFFSET in a read-only shared mapping, valid as long as VOLUME. NULL when it
  * can't be mapped. Touch only bytes that were written. */

@@ -147,6 +147,7 @@ writer_make_current(struct writer *writer)
 
 	save->former = entry->current != NULL ? object_get(entry->current) : NULL;
 	save->created = entry->current == NULL;
+	save->former_known = entry->known;
 	save->ask_catalog = !entry->known;
 	/* The persister looks at the rest of the save once it sees a number. */
 	atomic_store(&object->seq, store_next_number(writer->store));

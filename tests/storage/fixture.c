@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "storage/catalog_internal.h"
 #include "storage/listing.h"
 #include "storage/store_internal.h"
 
@@ -174,9 +175,15 @@ void
 fixture_crash_to(struct fixture *f, const char *name)
 {
 	char to[128];
+	MDB_txn *txn = NULL;
 
 	snprintf(to, sizeof(to), "%.95s/%.30s", f->dir, name);
+	/* LMDB's file must not change while it is copied. */
+	if (f->store != NULL)
+		assert_int_equal(mdb_txn_begin(f->store->catalog->env, NULL, 0, &txn), 0);
 	copy_tree(f->data, to);
+	if (f->store != NULL)
+		mdb_txn_abort(txn);
 	if (f->store != NULL)
 		fixture_close(f);
 	memcpy(f->data, to, sizeof(to));
