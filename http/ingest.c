@@ -179,6 +179,7 @@ open_writer(struct ingest *in, bool absent)
 		.existing = in->policy.existing,
 		.ttl_ms = in->policy.ttl_ms,
 		.absent = absent,
+		.refuse_second = in->policy.second_writer == SECOND_REFUSE,
 	};
 	int rc = writer_open(in->worker->store, &config, &in->writer);
 

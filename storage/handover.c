@@ -5,13 +5,19 @@
 #include "storage/store_internal.h"
 #include "storage/writer_internal.h"
 
+static bool
+is_silent(const struct store *store, const struct writer *writer, int64_t now_ms)
+{
+	return now_ms - atomic_load(&writer->active_ms) >= store->config.writer_takeover_ms;
+}
+
 bool
 handover_is_written(const struct store *store, const struct table_entry *entry, int64_t now_ms)
 {
 	const struct writer *writer = entry->writer;
 
 	return writer != NULL && writer->role == WRITER_CURRENT &&
-	       now_ms - atomic_load(&writer->active_ms) < store->config.writer_takeover_ms;
+	       !is_silent(store, writer, now_ms);
 }
 
 bool
@@ -61,22 +67,22 @@ take_over(struct table_shard *shard, struct writer *rival)
 }
 
 void
-handover_vanished(struct table_shard *shard, struct writer *writer)
+handover_vanished(struct table_shard *shard, struct writer *writer, bool may_return)
 {
 	struct table_entry *entry = writer->save->entry;
 	int64_t window = writer->store->config.resume_window_ms;
-	struct writer *rival;
+	bool is_waited_for =
+		entry->writer == writer && object_status(writer->object).state == OBJECT_LIVE;
+	struct writer *rival = is_waited_for ? rival_of(shard, entry) : NULL;
 
-	if (entry->writer != writer || object_status(writer->object).state != OBJECT_LIVE ||
-	    window == 0) {
-		handover_remove(shard, writer);
-		writer_lose(writer);
+	if (is_waited_for && may_return && window > 0 && rival == NULL) {
+		writer->role = WRITER_PARKED;
+		writer->deadline_ms = clock_mono_ms() + window;
+		TAILQ_INSERT_TAIL(&shard->parked, writer, link);
 		return;
 	}
-	writer->role = WRITER_PARKED;
-	writer->deadline_ms = clock_mono_ms() + window;
-	TAILQ_INSERT_TAIL(&shard->parked, writer, link);
-	rival = rival_of(shard, entry);
+	handover_remove(shard, writer);
+	writer_lose(writer);
 	if (rival != NULL)
 		take_over(shard, rival);
 }
@@ -132,8 +138,10 @@ tick_shard(struct store *store, struct table_shard *shard, int64_t now)
 		const struct table_entry *entry = writer->save->entry;
 
 		next = TAILQ_NEXT(writer, link);
-		/* Of a current version that is finished there is no writer to be replaced. */
-		if (entry->writer != NULL && !handover_is_written(store, entry, now))
+		/* Of a current version that is finished there is no writer to be replaced; and
+		 * nothing is won by one that is silent itself. */
+		if (entry->writer != NULL && !handover_is_written(store, entry, now) &&
+		    !is_silent(store, writer, now))
 			take_over(shard, writer);
 	}
 }

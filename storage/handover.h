@@ -24,8 +24,8 @@ bool handover_is_written(const struct store *store, const struct table_entry *en
 /* Whether ENTRY's current version waits for a sender that goes on with it. */
 bool handover_is_parked(const struct table_entry *entry);
 
-/* The sender of WRITER vanished. The writer is the store's now. */
-void handover_vanished(struct table_shard *shard, struct writer *writer);
+/* WRITER lost its sender, which MAY_RETURN or not. The writer is the store's now. */
+void handover_vanished(struct table_shard *shard, struct writer *writer, bool may_return);
 
 /* WRITER becomes one that takes over when the present one fails. */
 void handover_add_rival(struct table_shard *shard, struct writer *writer);

@@ -108,17 +108,28 @@ begin(struct table_shard *shard, struct table_entry *entry, struct writer_config
 		entry->current != NULL ? object_status(entry->current).state : OBJECT_GONE;
 
 	writer->role = config->publish == PUBLISH_WHOLE ? WRITER_WHOLE : WRITER_CURRENT;
-	if (config->existing != EXISTING_REPLACE && !entry->known) {
-		if (!config->absent)
-			return -EAGAIN;
-		entry->known = true;
-	}
 	if (config->existing == EXISTING_REFUSE && entry->current != NULL &&
 	    state != OBJECT_INCOMPLETE && !handover_is_parked(entry))
 		return -EEXIST;
 	if (!continues || entry->current == NULL)
 		return begin_anew(shard, entry, config, writer);
-	return state == OBJECT_LIVE ? -EBUSY : begin_extension(entry, config, writer);
+	if (state == OBJECT_LIVE)
+		return -EBUSY;
+	if (state == OBJECT_COMPLETE && config->refuse_complete)
+		return -EEXIST;
+	return begin_extension(entry, config, writer);
+}
+
+/* Whether CONFIG may be applied to what is at ENTRY. The shard is locked. */
+static int
+check_expected(struct table_entry *entry, const struct writer_config *config)
+{
+	if (!entry->known && (config->conditional || config->existing != EXISTING_REPLACE)) {
+		if (!config->absent)
+			return -EAGAIN;
+		entry->known = true;
+	}
+	return config->conditional && entry->current != config->expected ? -ESTALE : 0;
 }
 
 /* The parked writer of ENTRY, if CONFIG goes on where that stopped. The shard is locked. */
@@ -172,6 +183,7 @@ writer_free(struct writer **writerp)
 
 	*writerp = NULL;
 	object_put(&writer->object);
+	object_put(&writer->expected);
 	XXH3_freeState(writer->hash);
 	free(writer->save);
 	free(writer);
@@ -219,6 +231,9 @@ start(struct table_shard *shard, struct table_entry *entry, struct writer_config
 	if (writer->role == WRITER_CURRENT) {
 		handover_discard(shard, entry);
 		writer_make_current(writer);
+	} else if (config->conditional) {
+		writer->conditional = true;
+		writer->expected = config->expected != NULL ? object_get(config->expected) : NULL;
 	}
 	return 0;
 }
@@ -244,7 +259,9 @@ writer_open(struct store *store, struct writer_config *config, struct writer **o
 		return -ENOMEM;
 	}
 	table_hold(shard, entry); /* also while this fails, so that it does not stay for ever */
-	err = resume(shard, entry, config, out);
+	err = check_expected(entry, config);
+	if (err == 0)
+		err = resume(shard, entry, config, out);
 	if (err == -ENOENT) {
 		err = start(shard, entry, config, writer);
 		if (err == 0) {
@@ -386,6 +403,7 @@ writer_finish(struct writer **writerp, struct writer_receipt *receipt)
 	XXH128_canonicalFromHash(&etag, XXH3_128bits_digest(writer->hash));
 	memcpy(object->etag, etag.digest, sizeof(object->etag));
 	memcpy(receipt->etag, etag.digest, sizeof(receipt->etag));
+	receipt->stale = false;
 	if (writer->keep_hash) {
 		object->hash = writer->hash;
 		writer->hash = NULL;
@@ -395,7 +413,8 @@ writer_finish(struct writer **writerp, struct writer_receipt *receipt)
 	if (writer->role != WRITER_CURRENT) {
 		/* The last byte is here: in one step the whole of it becomes current. */
 		object->mtime_ms = clock_wall_ms();
-		if (writer->extends && !still_extends(save->entry, object)) {
+		receipt->stale = writer->conditional && save->entry->current != writer->expected;
+		if ((writer->extends && !still_extends(save->entry, object)) || receipt->stale) {
 			object_set_state(object, OBJECT_GONE);
 		} else {
 			object_set_state(object, OBJECT_COMPLETE);
@@ -429,8 +448,8 @@ writer_lose(struct writer *writer)
 	writer_free(&writer);
 }
 
-void
-writer_abort(struct writer **writerp)
+static void
+leave(struct writer **writerp, bool may_return)
 {
 	struct writer *writer = *writerp;
 	struct table_shard *shard;
@@ -440,6 +459,18 @@ writer_abort(struct writer **writerp)
 	if (writer == NULL)
 		return;
 	shard = table_lock(&writer->store->table, writer->object->path, &hash);
-	handover_vanished(shard, writer);
+	handover_vanished(shard, writer, may_return);
 	table_unlock(shard);
+}
+
+void
+writer_abort(struct writer **writer)
+{
+	leave(writer, true);
+}
+
+void
+writer_drop(struct writer **writer)
+{
+	leave(writer, false);
 }

@@ -32,9 +32,15 @@ struct writer_config {
 	enum existing existing;
 	int64_t ttl_ms; /* 0: never expires */
 	bool absent;    /* a store_load of this path just answered -ENOENT */
-	bool refuse_second; /* -EBUSY instead of a version of its own while another is being written */
-	uint64_t offset; /* CONTINUE */
-	uint64_t length; /* out, with -ERANGE: the present length */
+	bool refuse_second;   /* -EBUSY, and no version of its own, while another is being written */
+	bool refuse_complete; /* CONTINUE: -EEXIST if what is there is complete */
+	uint64_t offset;      /* CONTINUE */
+	uint64_t length;      /* out, with -ERANGE: the present length */
+
+	/* It is only valid while EXPECTED is the current version (NULL: while there is none); the caller
+	 * holds the reference. A version that is hidden until it is complete is judged again then. */
+	bool conditional;
+	struct object *expected;
 };
 
 /* Begins a version. A LIVE one is current, readable and listed when this returns; a WHOLE one when it is
@@ -43,8 +49,9 @@ struct writer_config {
  * that is there; within the store's resume_window_ms after its sender vanished they do so in place, and
  * its readers notice nothing.
  *   0
- *   -EAGAIN   REFUSE and APPEND must know what exists: store_load the path (for APPEND with to_extend),
- *             then call again
+ *   -EAGAIN   all but an unconditional REPLACE must know what exists: store_load the path (for APPEND
+ *             and CONTINUE with to_extend), then call again
+ *   -ESTALE   conditional, and EXPECTED is not what is there (any more)
  *   -ERANGE   existing is CONTINUE and offset is not the present length, which is in config->length
  *   -EEXIST   the path exists and existing is REFUSE
  *   -EBUSY    existing is APPEND or CONTINUE and the object is being written, or not on disk yet
@@ -90,6 +97,7 @@ struct writer_receipt {
 	int result;              /* out: 0, or -ENOSPC or -EIO: it is not on disk */
 	bool created;            /* out: no object had this path (201), else 204 */
 	bool cancelled;          /* out: the object was deleted meanwhile: 410 */
+	bool stale;              /* out: what it was to replace is not there any more: 412 */
 	uint8_t etag[16];        /* out: XXH3-128 of the whole object */
 };
 
@@ -102,5 +110,8 @@ void writer_finish(struct writer **writer, struct writer_receipt *receipt);
  * window, one that nobody could see yet is dropped.
  * Consumes the writer. Accepts a pointer to NULL. */
 void writer_abort(struct writer **writer);
+
+/* The sender was refused and knows it: as writer_abort, but nobody waits for another one to go on. */
+void writer_drop(struct writer **writer);
 
 #endif

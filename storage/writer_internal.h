@@ -22,6 +22,8 @@ struct writer {
 	struct save *save;     /* given to the persister at the end */
 	bool extends;   /* hidden, and the bytes of another version are its beginning */
 	bool keep_hash; /* the object may be appended to: its hash state is worth keeping */
+	bool conditional;        /* hidden, and to become current only in place of expected */
+	struct object *expected; /* a reference, or NULL for nothing */
 	bool announced; /* the persister knows of it */
 	uint64_t told;  /* length when the persister was last told */
 	uint64_t news;  /* room_news when the last reserve failed */
