@@ -13,8 +13,7 @@
 /* X(id, kind, family, labels, help). To count something new, add a line here and call
  * metric_add where it happens. */
 #define METRICS(X)                                                                                 \
-	X(connections_total, counter, "spillway_connections_total", "",                            \
-	  "Connections accepted.")                                                                 \
+	X(connections_total, counter, "spillway_connections_total", "", "Connections accepted.")   \
 	X(connections, gauge, "spillway_connections", "", "Connections open now.")                 \
 	X(requests_get, counter, "spillway_requests_total", "method=\"GET\"",                      \
 	  "Requests by method, malformed ones not included.")                                      \
@@ -47,7 +46,7 @@ enum metric {
 #define METRICS_ENUM(id, kind, family, labels, help) METRIC_##id,
 	METRICS(METRICS_ENUM)
 #undef METRICS_ENUM
-	METRIC_COUNT
+		METRIC_COUNT
 };
 
 /* Adds N to METRIC. A gauge goes down by a negative N. */

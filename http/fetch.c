@@ -71,6 +71,14 @@ answer_text(struct fetch *fetch, int code, const char *reason)
 	reply_text(conn, code, reason);
 }
 
+/* The same when the headers of the object are set: its length would be taken for the text's. */
+static void
+answer_instead(struct fetch *fetch, int code, const char *reason)
+{
+	reply_forget_headers(fetch->conn);
+	answer_text(fetch, code, reason);
+}
+
 /* The bytes can't be had, or may not be served any more. */
 static void
 give_up(struct fetch *fetch)
@@ -78,7 +86,7 @@ give_up(struct fetch *fetch)
 	struct conn *conn = fetch->conn;
 
 	if (!fetch->head_sent) {
-		answer_text(fetch, 500, "the stored bytes are damaged or unreadable");
+		answer_instead(fetch, 500, "the stored bytes are damaged or unreadable");
 		return;
 	}
 	release(fetch);
@@ -207,7 +215,7 @@ pump(struct fetch *fetch)
 		if (fetch->head_sent)
 			give_up(fetch);
 		else
-			answer_text(fetch, 404, "no object has this path");
+			answer_instead(fetch, 404, "no object has this path");
 		return;
 	}
 	buffer = evbuffer_new();

@@ -48,6 +48,7 @@ struct ingest {
 	struct store_load load;
 	struct writer_room room;
 	struct writer_receipt receipt;
+	uint64_t stalled_at; /* bytes received at the last stall, and one; 0: none */
 	unsigned lookups;
 	struct upload upload;
 	char name[];
@@ -131,7 +132,16 @@ seal(struct ingest *in)
 static void
 stall(struct ingest *in)
 {
+	char why[256];
+	bool tried = in->stalled_at == in->intake.length + 1;
+
 	event_del(&in->readable);
+	/* The store has tried to make room since: it can't, and the sender should not wait for it. */
+	if (tried && store_ready(in->worker->store, why, sizeof(why)) == -ENOSPC) {
+		refuse(in, 507, "the disk is full");
+		return;
+	}
+	in->stalled_at = in->intake.length + 1;
 	wait_for_letter(in, INGEST_STALLED);
 	writer_await_room(in->writer, &in->room);
 }

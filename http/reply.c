@@ -84,6 +84,12 @@ reply_header_format(struct conn *conn, const char *name, const char *format, ...
 	reply_header(conn, name, value);
 }
 
+void
+reply_forget_headers(struct conn *conn)
+{
+	evhttp_clear_headers(output_headers(conn));
+}
+
 static bool
 is_read(const struct conn *conn)
 {

@@ -23,6 +23,9 @@ void reply_header_number(struct conn *conn, const char *name, uint64_t value);
 void reply_header_format(struct conn *conn, const char *name, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Takes back every header that was set: something else than planned is answered. */
+void reply_forget_headers(struct conn *conn);
+
 /* Answers the Expect of a request whose body is wanted; nothing if it had none. */
 void reply_continue(struct conn *conn);
 

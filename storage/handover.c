@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "storage/save.h"
 #include "storage/store_internal.h"
 #include "storage/writer_internal.h"
 

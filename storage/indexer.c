@@ -26,6 +26,17 @@ struct indexer {
 	_Atomic int health; /* 0 or -errno; the indexer's */
 };
 
+struct index_op *
+indexer_new_op(struct object *object, struct table_entry *settle)
+{
+	struct index_op *op = calloc(1, sizeof(*op));
+
+	CHECK(op != NULL); /* a few hundred bytes: without them nothing can be kept */
+	op->object = object != NULL ? object_get(object) : NULL;
+	op->settle = settle;
+	return op;
+}
+
 static void
 free_op(struct index_op *op)
 {
@@ -57,8 +68,8 @@ apply(struct catalog *catalog, struct index_queue *ops)
 	return catalog_commit(catalog);
 }
 
-/* Moves up to COMMIT_OPS from the queue to OPS. Locked. */
-static void
+/* Moves up to COMMIT_OPS from the queue to OPS. Whether more are left. Locked. */
+static bool
 collect(struct indexer *indexer, struct index_queue *ops)
 {
 	struct index_op *op;
@@ -67,6 +78,7 @@ collect(struct indexer *indexer, struct index_queue *ops)
 		STAILQ_REMOVE_HEAD(&indexer->queue, link);
 		STAILQ_INSERT_TAIL(ops, op, link);
 	}
+	return !STAILQ_EMPTY(&indexer->queue);
 }
 
 static void
@@ -121,6 +133,7 @@ indexer_main(void *arg)
 {
 	struct indexer *indexer = arg;
 	struct index_queue ops = STAILQ_HEAD_INITIALIZER(ops);
+	bool more = false;
 
 	pthread_mutex_lock(&indexer->lock);
 	for (;;) {
@@ -128,8 +141,9 @@ indexer_main(void *arg)
 			pthread_cond_wait(&indexer->work, &indexer->lock);
 		if (STAILQ_EMPTY(&indexer->queue))
 			break;
-		wait_ms(indexer, COMMIT_EVERY_MS);
-		collect(indexer, &ops);
+		if (!more)
+			wait_ms(indexer, COMMIT_EVERY_MS);
+		more = collect(indexer, &ops);
 		pthread_mutex_unlock(&indexer->lock);
 		commit(indexer, &ops);
 		pthread_mutex_lock(&indexer->lock);

@@ -36,6 +36,9 @@ int indexer_start(struct store *store, struct indexer **out);
 /* Applies what was submitted, then stops. Accepts a pointer to NULL. */
 void indexer_stop(struct indexer **indexer);
 
+/* An empty one that settles SETTLE, and holds a reference of its own to OBJECT; both may be NULL. */
+struct index_op *indexer_new_op(struct object *object, struct table_entry *settle);
+
 /* Takes over all of QUEUE, in log order. */
 void indexer_submit(struct indexer *indexer, struct index_queue *queue);
 

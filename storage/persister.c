@@ -13,13 +13,12 @@
 #include "base/log.h"
 #include "storage/batch.h"
 #include "storage/handover.h"
+#include "storage/save.h"
 #include "storage/store_internal.h"
 
 #define SAVE_WITHIN_MS 1000 /* a byte is in a volume at the latest after this */
-#define SAVE_SHARE ((uint64_t)4 << 20) /* of one object in one batch: others want their turn */
-#define TICK_MS 500 /* of handover_tick */
+#define TICK_MS 500         /* of handover_tick */
 #define DELETE_SHARE (BATCH_ITEMS / 2) /* a prefix of a million objects must not stop the rest */
-#define PIECE_IOVS ((unsigned)(RECORD_BODY_MAX / TAIL_BLOCK_SIZE + 2))
 
 TAILQ_HEAD(save_list, save);
 STAILQ_HEAD(delete_list, store_delete);
@@ -67,12 +66,6 @@ make_ready(struct persister *p, struct save *save)
 	TAILQ_INSERT_TAIL(&p->ready, save, link);
 }
 
-static uint64_t
-unsaved(const struct save *save)
-{
-	return object_status(save->object).length - save->taken;
-}
-
 static void
 deliver_grown(struct letter *letter)
 {
@@ -81,8 +74,8 @@ deliver_grown(struct letter *letter)
 
 	/* Cleared before the length is read: a writer that comes later posts again. */
 	atomic_store(&save->queued, false);
-	if (unsaved(save) >= PERSIST_PIECE ||
-	    (atomic_exchange(&save->urgent, false) && unsaved(save) > 0))
+	if (save_unsaved(save) >= PERSIST_PIECE ||
+	    (atomic_exchange(&save->urgent, false) && save_unsaved(save) > 0))
 		make_ready(p, save);
 	else if (!save->is_ready && save->due_ms == 0)
 		enqueue_growing(p, save);
@@ -130,200 +123,6 @@ persister_delete(struct persister *p, struct store_delete *del)
 	mailbox_post(&p->mailbox, &del->work);
 }
 
-static int
-row_exists(void *arg, const struct catalog_row *row)
-{
-	(void)arg;
-	(void)row;
-	return 0;
-}
-
-/* Whether the PUT makes a new object: only the catalog knows of paths that are not resident. Asked
- * before the first record that makes this version current can get there. */
-static void
-settle_created(struct persister *p, struct save *save)
-{
-	/* What the question is shows when it becomes current. */
-	if (atomic_load(&save->object->seq) == 0 || !save->ask_catalog)
-		return;
-	save->ask_catalog = false;
-	save->created = catalog_find(p->store->catalog, save->object->path, row_exists, NULL) ==
-			-ENOENT;
-}
-
-static struct index_op *
-new_op(struct object *object, struct table_entry *settle)
-{
-	struct index_op *op = calloc(1, sizeof(*op));
-
-	CHECK(op != NULL); /* a few hundred bytes: without them nothing can be kept */
-	op->object = object != NULL ? object_get(object) : NULL;
-	op->settle = settle;
-	return op;
-}
-
-/* What RECORD, whose kind and flags are set, says of OBJECT. The etag, and the time of a hidden version,
- * are its writer's to set until it ends. */
-static void
-name_of(const struct object *object, struct record *record)
-{
-	struct record_name *name = &record->name;
-
-	name->path = object->path;
-	name->path_length = (uint16_t)strlen(object->path);
-	name->type = object->type;
-	name->type_length = (uint16_t)strlen(object->type);
-	name->size = object_status(object).length;
-	if (!(record->flags & RECORD_HIDDEN))
-		name->mtime_ms = object->mtime_ms;
-	name->expires_ms = object->expires_ms;
-	if (record->kind == RECORD_FINAL)
-		memcpy(name->etag, object->etag, sizeof(name->etag));
-}
-
-/* Refers to LENGTH bytes of the tail behind save->taken. Returns the number of iovecs, and the
- * bytes' hash. */
-static unsigned
-collect_body(struct persister *p, struct save *save, uint64_t length, struct iovec *iov,
-	     uint64_t *hash)
-{
-	struct object *object = save->object;
-	uint64_t offset = save->taken, end = offset + length;
-	unsigned n = 0;
-
-	XXH3_64bits_reset(p->hash);
-	while (offset < end) {
-		unsigned char *bytes;
-		size_t size;
-
-		pthread_mutex_lock(&object->lock);
-		save->block = tail_find(&object->tail, offset, save->block);
-		pthread_mutex_unlock(&object->lock);
-		CHECK(save->block != NULL);
-		size = tail_bytes(&object->tail, save->block, offset, (size_t)(end - offset), &bytes);
-		XXH3_64bits_update(p->hash, bytes, size);
-		iov[n++] = (struct iovec){bytes, size};
-		offset += size;
-	}
-	*hash = XXH3_64bits_digest(p->hash);
-	return n;
-}
-
-/* Moves the entry's newest logged sequence number; batch_rollback can move it back. */
-static void
-log_seq(struct batch_item *item, struct table_entry *entry, uint64_t seq)
-{
-	if (seq <= entry->logged_seq)
-		return;
-	item->entry = entry;
-	item->former_seq = entry->logged_seq;
-	entry->logged_seq = seq;
-}
-
-static void
-add_record(struct persister *p, struct save *save, enum record_kind kind, uint64_t length)
-{
-	struct object *object = save->object;
-	struct index_op *op = new_op(object, NULL);
-	struct record *record = &op->record;
-	struct batch_item *item;
-	unsigned iovs;
-
-	record->kind = kind;
-	record->id = object->id;
-	record->body_offset = save->taken;
-	record->body_length = (uint32_t)length;
-	if (kind != RECORD_DATA)
-		record->seq = atomic_load(&object->seq);
-	if (kind == RECORD_OPEN && record->seq == 0)
-		record->flags = RECORD_HIDDEN;
-	if (kind != RECORD_DATA)
-		name_of(object, record);
-	iovs = collect_body(p, save, length, &p->batch.bodies[p->batch.nbodies], &record->body_hash);
-	item = batch_add(&p->batch, op, iovs);
-	item->save = save;
-	log_seq(item, save->entry, record->seq);
-	save->taken += length;
-	if (kind == RECORD_OPEN) {
-		item->was_opened = save->opened;
-		item->was_hidden = save->hidden;
-		save->opened = true;
-		save->hidden = record->flags & RECORD_HIDDEN;
-	}
-	if (kind == RECORD_FINAL)
-		save->finaled = true;
-}
-
-/* Something newer of this path is in the log: no record with this version's number may follow. Asked
- * each time: a batch that could not be written is taken back. */
-static bool
-check_superseded(struct save *save)
-{
-	uint64_t seq = atomic_load(&save->object->seq);
-
-	save->superseded = seq != 0 && save->entry->logged_seq > seq;
-	return save->superseded;
-}
-
-/* Puts what SAVE has into the batch. False when the batch is full. */
-static bool
-take(struct persister *p, struct save *save)
-{
-	struct object *object = save->object;
-	bool finished = save->is_ended && save->end == SAVE_FINISHED;
-	uint64_t start = save->taken;
-
-	if (object_status(object).state == OBJECT_GONE)
-		return true;
-	settle_created(p, save);
-	for (;;) {
-		uint64_t left = unsaved(save);
-		uint64_t length = left < RECORD_BODY_MAX ? left : RECORD_BODY_MAX;
-		bool final = finished && length == left;
-		bool unseen = save->opened && save->hidden && atomic_load(&object->seq) != 0;
-		bool extends = !save->opened && object->tail.base > 0;
-
-		if (left == 0 && !final && ((save->opened && !unseen) || !save->is_ended))
-			return true;
-		if (save->taken - start >= SAVE_SHARE ||
-		    !batch_fits(&p->batch, length, PIECE_IOVS))
-			return false;
-		if (check_superseded(save)) {
-			if (left == 0)
-				return true;
-			add_record(p, save, RECORD_DATA, length); /* for readers it still has */
-		} else if (final ? extends : !save->opened || unseen) {
-			/* Unseen: it was hidden when it was opened, and took over from another. */
-			add_record(p, save, RECORD_OPEN, final ? 0 : length);
-		} else if (final) {
-			add_record(p, save, RECORD_FINAL, length);
-			return true;
-		} else {
-			add_record(p, save, RECORD_DATA, length);
-		}
-	}
-}
-
-static bool
-take_delete(struct persister *p, struct store_delete *del)
-{
-	struct index_op *op;
-	struct batch_item *item;
-
-	if (!batch_fits(&p->batch, 0, 0))
-		return false;
-	op = new_op(NULL, NULL);
-	op->record.kind = RECORD_TOMBSTONE;
-	op->record.seq = del->seq;
-	op->record.name.path = del->entry->path;
-	op->record.name.path_length = (uint16_t)strlen(del->entry->path);
-	op->record.name.type = "";
-	op->record.name.mtime_ms = clock_wall_ms();
-	item = batch_add(&p->batch, op, 0);
-	log_seq(item, del->entry, del->seq);
-	return true;
-}
-
 /* Where SAVE belongs after it was asked for its bytes, and whether that was ALL it had. */
 static void
 requeue(struct persister *p, struct save *save, bool all)
@@ -347,15 +146,15 @@ make_batch(struct persister *p)
 
 	batch_clear(&p->batch);
 	while ((del = STAILQ_FIRST(&p->deletes)) != NULL && p->batch.count < DELETE_SHARE &&
-	       take_delete(p, del)) {
+	       save_take_delete(del, &p->batch)) {
 		STAILQ_REMOVE_HEAD(&p->deletes, link);
 		STAILQ_INSERT_TAIL(&p->deleting, del, link);
 	}
 	TAILQ_CONCAT(&turn, &p->ready, link);
 	while ((save = TAILQ_FIRST(&turn)) != NULL &&
-	       batch_fits(&p->batch, RECORD_BODY_MAX, PIECE_IOVS)) {
+	       batch_fits(&p->batch, RECORD_BODY_MAX, SAVE_IOVS)) {
 		TAILQ_REMOVE(&turn, save, link);
-		requeue(p, save, take(p, save));
+		requeue(p, save, save_take(save, &p->batch, p->hash));
 	}
 	TAILQ_CONCAT(&turn, &p->ready, link);
 	TAILQ_CONCAT(&p->ready, &turn, link);
@@ -399,154 +198,51 @@ write_batch(struct persister *p)
 	return err;
 }
 
-/* After the sync: the bytes are readable from the volume, their blocks may go. */
+/* After the sync. */
 static void
 keep_batch(struct persister *p, struct index_queue *queue)
 {
 	for (unsigned i = 0; i < p->batch.count; i++) {
-		struct batch_item *item = &p->batch.items[i];
-		struct index_op *op = item->op;
-		struct record *record = &op->record;
-		struct save *save = item->save;
-
-		if (record->body_length > 0) {
-			struct extent at = {
-				.offset = record->body_offset,
-				.position = op->body,
-				.hash = record->body_hash,
-				.length = record->body_length,
-				.volume = op->volume,
-			};
-			int err = object_add_extent(save->object, &at, volume_get(p->active),
-						    EXTENT_GOOD);
-
-			CHECK(err == 0);
-			save->saved += record->body_length;
-			if (save->saved == save->taken) {
-				save->block = NULL;
-				object_trim(save->object, save->saved, false);
-			}
-		}
-		STAILQ_INSERT_TAIL(queue, op, link);
+		save_keep(&p->batch.items[i], p->active);
+		STAILQ_INSERT_TAIL(queue, p->batch.items[i].op, link);
 	}
 }
 
-/* The batch is not on disk: what it moved is moved back. */
 static void
 rollback_batch(struct persister *p)
 {
 	for (unsigned i = p->batch.count; i-- > 0;) {
-		struct batch_item *item = &p->batch.items[i];
-
-		if (item->entry != NULL)
-			item->entry->logged_seq = item->former_seq;
-		if (item->save != NULL) {
-			item->save->taken = item->save->saved;
-			if (item->op->record.kind == RECORD_OPEN) {
-				item->save->opened = item->was_opened;
-				item->save->hidden = item->was_hidden;
-			}
-			if (item->op->record.kind == RECORD_FINAL)
-				item->save->finaled = false;
-		}
-		object_put(&item->op->object);
-		free(item->op);
+		save_roll_back(&p->batch.items[i]);
+		object_put(&p->batch.items[i].op->object);
+		free(p->batch.items[i].op);
 	}
-}
-
-/* What a restart would find of SAVE, which is in the log without its end. NULL without memory. */
-static struct object *
-stored_part(const struct save *save)
-{
-	struct object *from = save->object;
-	struct object *part = object_new(from->store, from->path, from->type, save->saved);
-	int err = 0;
-
-	if (part == NULL)
-		return NULL;
-	part->id = from->id;
-	part->seq = from->seq;
-	part->mtime_ms = from->mtime_ms;
-	part->expires_ms = from->expires_ms;
-	object_set_state(part, OBJECT_INCOMPLETE);
-	/* Nobody but the persister adds extents. */
-	for (unsigned i = 0; i < from->nextents && err == 0; i++)
-		err = object_add_extent(part, &from->extents[i].at,
-					volume_get(from->extents[i].volume), EXTENT_UNVERIFIED);
-	if (err != 0)
-		object_put(&part);
-	return part;
-}
-
-/* What is at the path of SAVE, which is lost, as far as the log goes. A reference, or NULL. */
-static struct object *
-what_remains(const struct save *save)
-{
-	struct object *former = save->former;
-
-	if (save->opened && !save->hidden)
-		return stored_part(save);
-	if (former == NULL || object_status(former).state == OBJECT_GONE)
-		return NULL;
-	return object_get(former);
-}
-
-/* A version that could not be stored must not be served. */
-static void
-lose(struct persister *p, struct save *save)
-{
-	struct table_entry *entry = save->entry;
-	struct object *remains = NULL;
-	struct table_shard *shard;
-	unsigned hash;
-
-	shard = table_lock(&p->store->table, save->object->path, &hash);
-	object_set_state(save->object, OBJECT_GONE);
-	if (entry->current == save->object) {
-		remains = what_remains(save);
-		table_set_current(entry, remains);
-		/* Else the next lookup asks the catalog. */
-		entry->known = remains != NULL || (save->former == NULL && save->former_known &&
-						   !save->opened);
-	}
-	table_unlock(shard);
-	object_put(&remains);
-}
-
-/* Whether every record that SAVE, which ended, was to get is in the log. */
-static bool
-is_stored(const struct save *save)
-{
-	return save->saved == object_status(save->object).length &&
-	       (save->finaled || save->superseded ||
-		(save->opened && save->end == SAVE_ABORTED));
 }
 
 /* The last of SAVE: answers its sender, and lets the indexer settle its entry. */
 static void
-end_save(struct persister *p, struct save *save, int err, struct index_queue *queue)
+end_save(struct save *save, int err, struct index_queue *queue)
 {
 	struct writer_receipt *receipt = save->receipt;
 	bool gone = object_status(save->object).state == OBJECT_GONE;
 	struct index_op *op;
 
-	if (is_stored(save))
+	if (save_is_stored(save))
 		err = 0; /* it had no part in what failed */
 	else
 		CHECK(gone || err != 0);
 	if (gone)
 		;
 	else if (err != 0)
-		lose(p, save);
+		save_lose(save);
 	else
 		object_trim(save->object, save->saved, true);
 	/* Before the records of this batch: a new version may go on with the same id there. */
 	if (save->hidden && save->opened && !save->finaled) {
-		op = new_op(NULL, NULL);
+		op = indexer_new_op(NULL, NULL);
 		op->record.id = save->object->id;
 		STAILQ_INSERT_HEAD(queue, op, link);
 	}
-	op = new_op(save->object, save->entry);
+	op = indexer_new_op(save->object, save->entry);
 	STAILQ_INSERT_TAIL(queue, op, link);
 	if (receipt != NULL) {
 		receipt->result = gone ? 0 : err;
@@ -562,7 +258,7 @@ end_save(struct persister *p, struct save *save, int err, struct index_queue *qu
 static void
 end_delete(struct store_delete *del, int err, struct index_queue *queue)
 {
-	struct index_op *op = new_op(NULL, del->entry);
+	struct index_op *op = indexer_new_op(NULL, del->entry);
 
 	STAILQ_INSERT_TAIL(queue, op, link);
 	del->result = err;
@@ -607,7 +303,7 @@ run_batch(struct persister *p)
 	}
 	while ((save = TAILQ_FIRST(&p->ending)) != NULL) {
 		TAILQ_REMOVE(&p->ending, save, link);
-		end_save(p, save, err, &queue);
+		end_save(save, err, &queue);
 	}
 	if (!STAILQ_EMPTY(&queue))
 		indexer_submit(p->store->indexer, &queue);
@@ -624,7 +320,7 @@ collect_due(struct persister *p)
 	while ((save = TAILQ_FIRST(&p->growing)) != NULL) {
 		if (save->due_ms > now)
 			return (int)(save->due_ms - now);
-		if (unsaved(save) > 0) {
+		if (save_unsaved(save) > 0) {
 			make_ready(p, save);
 		} else {
 			TAILQ_REMOVE(&p->growing, save, link);
@@ -644,7 +340,6 @@ static void *
 persister_main(void *arg)
 {
 	struct persister *p = arg;
-
 	int64_t tick_ms = 0;
 
 	for (;;) {
@@ -657,7 +352,6 @@ persister_main(void *arg)
 		}
 		if (timeout < 0 || timeout > TICK_MS)
 			timeout = TICK_MS;
-
 		if (!has_work(p) && !p->stopping)
 			poll(&pfd, 1, timeout);
 		mailbox_deliver(&p->mailbox);

@@ -42,7 +42,8 @@ void store_config_defaults(struct store_config *config);
 int store_open(const struct store_config *config, char *why, size_t why_size, struct store **out);
 
 /* Writes everything received to disk, stops the threads, frees everything. No writer may be open,
- * no watcher watching; references to objects may remain only with the caller's own mistakes. */
+ * no watcher watching; the workers delivered their mailboxes since, and do so once more afterwards,
+ * for the letters that this posts. References to objects may remain only with the caller's own mistakes. */
 void store_close(struct store **store);
 
 /* What /readyz asks: 0, or -errno with the reason why new bytes can't be stored now. */

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "storage/handover.h"
+#include "storage/save.h"
 #include "storage/store_internal.h"
 #include "storage/writer_internal.h"
 

@@ -96,7 +96,8 @@ struct writer_receipt {
 	struct letter letter;    /* in: deliver is set */
 	int result;              /* out: 0, or -ENOSPC or -EIO: it is not on disk */
 	bool created;            /* out: no object had this path (201), else 204 */
-	bool cancelled;          /* out: the object was deleted meanwhile: 410 */
+	bool cancelled;          /* out: the object was deleted meanwhile, or what a WHOLE one was
+				  * to be appended to is not current any more: 410 */
 	bool stale;              /* out: what it was to replace is not there any more: 412 */
 	uint8_t etag[16];        /* out: XXH3-128 of the whole object */
 };

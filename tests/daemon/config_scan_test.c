@@ -51,16 +51,24 @@ what_would_be_skipped_is_found_with_its_line(void **state)
 		unsigned line;
 		const char *text, *reason;
 	} cases[] = {
-		{1, "rule * { }", "'*'"},        {2, "\na = *.m3u8", "'*'"},
-		{1, "a = +5s", "'+'"},           {2, "a = 1\n/* b = 2\nc = 3\n", "comment"},
-		{1, "/*/", "comment"},           {2, "\na = \"x", "string"},
-		{2, "\na = 'x", "string"},       {2, "\na = \"x\nb = \"y\"\n", "string"},
-		{1, "a = 'x\\", "string"},       {3, "\n\na = \"x\\\ny\"", "string"},
+		{1, "rule * { }", "'*'"},
+		{2, "\na = *.m3u8", "'*'"},
+		{1, "a = +5s", "'+'"},
+		{2, "a = 1\n/* b = 2\nc = 3\n", "comment"},
+		{1, "/*/", "comment"},
+		{2, "\na = \"x", "string"},
+		{2, "\na = 'x", "string"},
+		{2, "\na = \"x\nb = \"y\"\n", "string"},
+		{1, "a = 'x\\", "string"},
+		{3, "\n\na = \"x\\\ny\"", "string"},
 		{2, "\nrule \"/x\" {\n", "closed"},
 		{1, "a = {b, c # }", "closed"},
-		{1, "a = ${HOME}", "variables"}, {1, "a = \"x${HOME}\"", "variables"},
-		{2, "\n\x01", "control"},        {1, "a = 1\rb = 2", "control"},
-		{1, "a = \"\x7f\"", "control"},  {1, "# \x1b[31m", "control"},
+		{1, "a = ${HOME}", "variables"},
+		{1, "a = \"x${HOME}\"", "variables"},
+		{2, "\n\x01", "control"},
+		{1, "a = 1\rb = 2", "control"},
+		{1, "a = \"\x7f\"", "control"},
+		{1, "# \x1b[31m", "control"},
 	};
 
 	(void)state;

@@ -137,6 +137,18 @@ class FullDisk(unittest.TestCase):
                 self.assertTrue(head.chunked)
                 late.read_until_cut()
 
+    def test_an_upload_that_outgrows_memory_on_a_full_disk_is_507_not_a_hang(self):
+        self.fill()
+        with self.server.connect() as writer:
+            writer.begin_put("/endless")
+            try:
+                for _ in range(40):  # more than its share of tail_max
+                    writer.send_chunk(BODY)
+                status = writer.end_put().status
+            except (BrokenPipeError, ConnectionResetError):
+                status = writer.read_reply("PUT").status
+            self.assertEqual(status, 507)
+
 
 if __name__ == "__main__":
     main()

@@ -38,6 +38,7 @@ class Actor(threading.Thread):
                 action = self.random.choice(self.ACTIONS)
                 if not self.client:
                     self.client = self.server.connect()
+                    self.client.sock.settimeout(20)  # less than any time limit of the daemon's
                 try:
                     action(self, self.random.choice(PATHS))
                 except (Closed, BrokenPipeError, ConnectionResetError):
@@ -88,7 +89,8 @@ class Actor(threading.Thread):
         self.client.send_head("GET", target)
         head = self.client.read_head()
         if head.status == 404:
-            self.client.read_body(head)
+            if self.client.read_body(head).count(b"\n") != 1:
+                raise AssertionError(f"a wrong {head}")
             return
         self.accepted(head, 200)
         got, whole = b"", False
@@ -174,6 +176,7 @@ class Storm(Case):
             actor.start()
         for actor in actors:
             actor.join(DURATION + 60)
+            self.assertFalse(actor.is_alive(), "an actor hangs")
         self.assertEqual([repr(actor.failure) for actor in actors if actor.failure], [])
         expected = {}
         with self.server.connect() as client:

@@ -23,14 +23,14 @@ class Reply:
             if not colon:
                 raise AssertionError(f"not a header line: {line!r}")
             self.headers.append((name.decode().lower(), value.strip().decode()))
+        names = [name for name, _ in self.headers]
+        if len(names) != len(set(names)):
+            raise AssertionError(f"a header comes twice: {self.headers}")
         self.body = b""
 
     def __getitem__(self, name):
-        """The value of the one header NAME, or None."""
-        values = [value for key, value in self.headers if key == name.lower()]
-        if len(values) > 1:
-            raise AssertionError(f"{name} comes {len(values)} times")
-        return values[0] if values else None
+        """The value of header NAME, or None."""
+        return dict(self.headers).get(name.lower())
 
     @property
     def chunked(self):

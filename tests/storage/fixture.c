@@ -579,6 +579,7 @@ fixture_list(struct fixture *f, const char *prefix)
 		listing_next(listing, &page);
 		fixture_await(f, &page.letter);
 		assert_int_equal(page.result, 0);
+		assert_true(page.count > 0 || page.last);
 		for (size_t i = 0; i < page.count; i++)
 			fprintf(out, "%s %llu %s %s\n", page.rows[i].path,
 				(unsigned long long)page.rows[i].size,

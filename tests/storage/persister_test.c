@@ -229,6 +229,59 @@ a_byte_is_on_disk_after_a_second_though_its_object_grows(void **state)
 	fixture_expect(f, "/a", OBJECT_INCOMPLETE, 1, 200);
 }
 
+static void
+what_is_not_on_disk_yet_cannot_be_continued(void **state)
+{
+	struct fixture *f = *state;
+	struct writer *writer;
+
+	assert_int_equal(fixture_put(f, "/first", PUBLISH_LIVE, 1, 10), 201);
+	assert_int_equal(fixture_try_begin(f, "/a", PUBLISH_LIVE, EXISTING_APPEND, &writer), 0);
+	fixture_write(f, writer, 1, 0, 5000);
+	atomic_store(&gate_closed, 1);
+	writer_abort(&writer);
+	await_sync();
+	assert_int_equal(fixture_append(f, "/a", 1, 5000, 5000), -EBUSY);
+	atomic_store(&gate_closed, 0);
+	fixture_settle(f);
+	assert_int_equal(fixture_append(f, "/a", 1, 5000, 5000), 204);
+	fixture_expect(f, "/a", OBJECT_COMPLETE, 1, 10000);
+}
+
+/* The end of one append and the beginning of another meet in one batch. */
+static void
+an_append_that_was_given_up_takes_nothing_from_the_next_one(void **state)
+{
+	struct fixture *f = *state;
+	struct writer_receipt receipt, other;
+	struct writer *a, *b, *c;
+	struct object *object;
+
+	assert_int_equal(fixture_put(f, "/p", PUBLISH_WHOLE, 1, 1000), 201);
+	assert_int_equal(fixture_try_begin(f, "/p", PUBLISH_WHOLE, EXISTING_APPEND, &a), 0);
+	object = object_get(writer_object(a));
+	fixture_write(f, a, 1, 1000, 300000);
+	while (atomic_load(&object->tail.kept_from) == 1000)
+		usleep(1000); /* its OPEN is in the log then */
+	object_put(&object);
+	atomic_store(&gate_closed, 1);
+	c = fixture_begin(f, "/c", PUBLISH_LIVE);
+	fixture_finish(f, &c, &other);
+	await_sync();
+	writer_abort(&a);
+	assert_int_equal(fixture_try_begin(f, "/p", PUBLISH_WHOLE, EXISTING_APPEND, &b), 0);
+	fixture_write(f, b, 1, 1000, 300000);
+	atomic_store(&gate_closed, 0);
+	assert_int_equal(fixture_answer(f, &other), 201);
+	usleep(500000); /* the catalog gets that far too */
+	fixture_write(f, b, 1, 301000, 1000);
+	fixture_finish(f, &b, &receipt);
+	assert_int_equal(fixture_answer(f, &receipt), 204);
+	fixture_expect(f, "/p", OBJECT_COMPLETE, 1, 302000);
+	fixture_reopen(f);
+	fixture_expect(f, "/p", OBJECT_COMPLETE, 1, 302000);
+}
+
 /* What was queued while the disk stalled: others get their turn between thousands of deletions, and
  * between the pieces of a large upload. */
 static void
@@ -484,6 +537,37 @@ a_version_whose_successor_is_lost_is_kept(void **state)
 	fixture_expect(f, "/a", OBJECT_COMPLETE, 1, 601000);
 }
 
+/* Both end in the batch that fails: neither may be called stored. */
+static void
+a_version_that_is_lost_with_its_successor_is_not_acknowledged(void **state)
+{
+	struct fixture *f = *state;
+	struct writer *first = fixture_begin(f, "/a", PUBLISH_LIVE), *second, *other;
+	struct writer_receipt receipts[3];
+	struct object *object = object_get(writer_object(first));
+
+	fixture_write(f, first, 1, 0, 300000);
+	while (atomic_load(&object->tail.kept_from) == 0)
+		usleep(1000); /* all of it is in the log, but not its end */
+	object_put(&object);
+	second = fixture_begin(f, "/a", PUBLISH_LIVE);
+	fixture_write(f, second, 2, 0, 1000);
+	other = fixture_begin(f, "/other", PUBLISH_LIVE);
+	atomic_store(&gate_closed, 1);
+	fixture_finish(f, &other, &receipts[2]);
+	await_sync();
+	fixture_finish(f, &second, &receipts[1]);
+	fixture_finish(f, &first, &receipts[0]);
+	atomic_store(&failing_syncs, -1);
+	atomic_store(&gate_closed, 0);
+	assert_int_equal(fixture_answer(f, &receipts[2]), -EIO);
+	assert_int_equal(fixture_answer(f, &receipts[1]), -EIO);
+	assert_int_equal(fixture_answer(f, &receipts[0]), -EIO);
+	heal();
+	fixture_reopen(f);
+	fixture_expect(f, "/a", OBJECT_INCOMPLETE, 1, 300000);
+}
+
 /* A limit of the file size stops volumes, catalog and all. */
 static void
 a_limit_of_the_file_size_is_survived(void **state)
@@ -551,6 +635,8 @@ main(void)
 		ON_DISK(nothing_is_acknowledged_or_dropped_before_the_sync),
 		ON_DISK(uploads_that_end_together_share_a_sync),
 		ON_DISK(a_byte_is_on_disk_after_a_second_though_its_object_grows),
+		ON_DISK(what_is_not_on_disk_yet_cannot_be_continued),
+		ON_DISK(an_append_that_was_given_up_takes_nothing_from_the_next_one),
 		ON_DISK(nobody_has_to_wait_for_a_crowd),
 		ON_DISK(a_sync_that_fails_is_not_repeated_but_written_elsewhere),
 		ON_DISK(a_disk_that_fails_is_answered_and_survived),
@@ -559,6 +645,7 @@ main(void)
 		ON_DISK(a_live_version_that_found_no_room_for_its_end_is_incomplete),
 		ON_DISK(a_lost_version_does_not_bring_back_what_was_deleted_before_it),
 		ON_DISK(a_version_whose_successor_is_lost_is_kept),
+		ON_DISK(a_version_that_is_lost_with_its_successor_is_not_acknowledged),
 		ON_DISK(a_limit_of_the_file_size_is_survived),
 		ON_DISK(closing_on_a_failing_disk_answers_everyone),
 	};
