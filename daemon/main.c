@@ -143,6 +143,8 @@ store_start(struct daemon *d)
 	config.volume_size = o->volume_size;
 	config.memory_max = o->memory_max;
 	config.tail_max = o->tail_max;
+	config.resume_window_ms = o->resume_window_ms;
+	config.writer_takeover_ms = o->writer_takeover_ms;
 	config.workers = d->workers;
 	config.mailboxes = server_mailboxes(d->server);
 	return store_open(&config, d->why, sizeof(d->why), &d->store);

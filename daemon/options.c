@@ -32,6 +32,12 @@ static const char *const existing_names[] = {
 	NULL,
 };
 
+static const char *const second_writer_names[] = {
+	[SECOND_VERSION] = "version",
+	[SECOND_REFUSE] = "refuse",
+	NULL,
+};
+
 #define KIB UINT64_C(1024)
 #define MIB (KIB * 1024)
 #define GIB (MIB * 1024)
@@ -66,6 +72,10 @@ const struct option_key options_keys[] = {
 	 "an upload or an idle connection may be silent for this long"},
 	{"send_timeout", OPTION_DURATION, AT(send_timeout_ms), 1, DAY_MS, NULL, "30s",
 	 "a reader may take nothing for this long"},
+	{"resume_window", OPTION_DURATION, AT(resume_window_ms), 0, DAY_MS, NULL, "10s",
+	 "readers of an upload that broke off wait this long for a sender that goes on"},
+	{"writer_takeover", OPTION_DURATION, AT(writer_takeover_ms), 1, DAY_MS, NULL, "5s",
+	 "a sender that is silent for this long gives way to a second one"},
 	{"drain_timeout", OPTION_DURATION, AT(drain_timeout_ms), 0, DAY_MS, NULL, "5s",
 	 "a stop waits this long for replies in flight"},
 	{"log_level", OPTION_CHOICE, AT(log_level), 0, 0, log_levels, "notice",
@@ -78,6 +88,8 @@ const struct option_key options_rule_keys[] = {
 	 "live: readable while it grows; whole: when it is complete"},
 	{"existing", OPTION_CHOICE, IN_RULE(existing), 0, 0, existing_names, NULL,
 	 "what a PUT does to an object that exists: replace, append or refuse"},
+	{"second_writer", OPTION_CHOICE, IN_RULE(second_writer), 0, 0, second_writer_names, NULL,
+	 "what a PUT gets while another is at work: a version of its own, or refuse"},
 	{"content_type", OPTION_MEDIA, IN_RULE(content_type), 0, 0, NULL, NULL,
 	 "media type, whatever the sender says"},
 	{"cache_control", OPTION_TEXT, IN_RULE(cache_control), 0, 0, NULL, NULL,
@@ -486,7 +498,11 @@ options_rule_init(struct rule *rule, const char *pattern, char *why, size_t why_
 	static const struct option_key title = {
 		.name = "rule", .kind = OPTION_PATTERN, .offset = IN_RULE(pattern)};
 
-	*rule = (struct rule){.publish = -1, .existing = -1, .ttl_ms = -1, .hold_ms = -1};
+	*rule = (struct rule){.publish = -1,
+			      .existing = -1,
+			      .second_writer = -1,
+			      .ttl_ms = -1,
+			      .hold_ms = -1};
 	return options_set(&title, rule, pattern, why, why_size);
 }
 

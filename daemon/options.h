@@ -37,6 +37,8 @@ struct options {
 	int64_t ingest_idle_ms;
 	int64_t send_timeout_ms;
 	int64_t drain_timeout_ms;
+	int64_t resume_window_ms;
+	int64_t writer_takeover_ms;
 	int log_level; /* enum log_level */
 };
 

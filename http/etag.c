@@ -91,6 +91,32 @@ etag_evaluate(const struct head *head, const char *etag, int64_t mtime, int64_t 
 }
 
 bool
+etag_has_preconditions(const struct head *head)
+{
+	struct slice value;
+
+	return head_find(head, "if-match", &value) || head_find(head, "if-none-match", &value) ||
+	       head_find(head, "if-unmodified-since", &value);
+}
+
+bool
+etag_write_allowed(const struct head *head, bool exists, const char *etag, int64_t mtime,
+		   int64_t now)
+{
+	bool present, listed;
+	int64_t date;
+
+	listed = field_lists(head, "if-match", etag, false, &present);
+	if (present && !(exists && listed))
+		return false;
+	if (!present && exists && mtime >= 0 &&
+	    find_date(head, "if-unmodified-since", now, &date) && mtime > date)
+		return false;
+	listed = field_lists(head, "if-none-match", etag, true, &present);
+	return !(present && exists && listed);
+}
+
+bool
 etag_range_applies(const struct head *head, const char *etag, int64_t mtime, int64_t now)
 {
 	struct slice value;

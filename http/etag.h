@@ -1,4 +1,4 @@
-/* etag.h - entity tags and the preconditions of a GET (RFC 9110 sections 8.8.3 and 13).
+/* etag.h - entity tags and preconditions (RFC 9110 sections 8.8.3 and 13).
  *
  * Threads  any; pure functions of their arguments.
  */
@@ -22,6 +22,14 @@ enum etag_outcome { ETAG_PROCEED, ETAG_NOT_MODIFIED, ETAG_FAILED };
 /* ETAG is NULL, and MTIME (seconds) negative, when the representation has none. NOW in seconds. */
 enum etag_outcome etag_evaluate(const struct head *head, const char *etag, int64_t mtime,
 				int64_t now);
+
+/* Whether a PUT or DELETE has any. */
+bool etag_has_preconditions(const struct head *head);
+
+/* Whether the preconditions of a PUT or DELETE hold (RFC 9110 13.1) for what is there: EXISTS, with ETAG and
+ * MTIME as above. */
+bool etag_write_allowed(const struct head *head, bool exists, const char *etag, int64_t mtime,
+			int64_t now);
 
 /* Whether a Range may be applied: there is no If-Range, or it names exactly this representation. */
 bool etag_range_applies(const struct head *head, const char *etag, int64_t mtime, int64_t now);

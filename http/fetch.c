@@ -11,13 +11,13 @@
 #include "http/etag.h"
 #include "http/live.h"
 #include "http/media.h"
+#include "http/multipart.h"
 #include "http/range.h"
 #include "http/reply.h"
 #include "storage/object.h"
 #include "storage/store.h"
 
 #define QUEUE_MAX ((size_t)1 << 20) /* bytes lent to the output at a time */
-#define RANGES_MAX 16
 
 enum fetch_state {
 	FETCH_LOOKUP,
@@ -36,7 +36,9 @@ struct fetch {
 	bool head_sent;
 	int code;             /* 200 or 206 */
 	uint64_t length;      /* of the whole object */
-	uint64_t offset, end; /* what is still to be queued */
+	uint64_t offset, end; /* what is still to be queued, of this part */
+	struct multipart *multi; /* several ranges; or NULL */
+	size_t texts;            /* of multi, that were queued */
 	struct object_cursor cursor;
 	struct store_load load;
 	struct object_warm warm;
@@ -56,6 +58,7 @@ release(struct fetch *fetch)
 {
 	object_cursor_reset(&fetch->cursor);
 	object_put(&fetch->object);
+	free(fetch->multi);
 	free(fetch);
 }
 
@@ -128,14 +131,41 @@ lend(struct fetch *fetch, struct evbuffer *buffer, size_t max)
 	return 0;
 }
 
+/* Whether everything was queued. */
+static bool
+is_done(const struct fetch *fetch)
+{
+	return fetch->offset == fetch->end &&
+	       (fetch->multi == NULL || fetch->texts > fetch->multi->count);
+}
+
+/* Goes on to the next of several ranges, or to the text behind the last one. */
+static int
+next_part(struct fetch *fetch, struct evbuffer *buffer)
+{
+	const struct multipart *multi = fetch->multi;
+	char text[MULTIPART_TEXT_MAX];
+	size_t length = multipart_text(multi, fetch->texts, text);
+
+	if (evbuffer_add(buffer, text, length) != 0)
+		return -ENOMEM;
+	if (fetch->texts < multi->count) {
+		fetch->offset = multi->parts[fetch->texts].first;
+		fetch->end = multi->parts[fetch->texts].end;
+	}
+	fetch->texts++;
+	return 0;
+}
+
 /* Fills BUFFER up to QUEUE_MAX. 0, or why it is short of that: -EINPROGRESS, or an error. */
 static int
 fill(struct fetch *fetch, struct evbuffer *buffer)
 {
 	size_t length;
 
-	while ((length = evbuffer_get_length(buffer)) < QUEUE_MAX && fetch->offset < fetch->end) {
-		int rc = lend(fetch, buffer, QUEUE_MAX - length);
+	while ((length = evbuffer_get_length(buffer)) < QUEUE_MAX && !is_done(fetch)) {
+		int rc = fetch->offset == fetch->end ? next_part(fetch, buffer)
+						     : lend(fetch, buffer, QUEUE_MAX - length);
 
 		if (rc != 0)
 			return rc;
@@ -154,7 +184,7 @@ static void
 send_buffer(struct fetch *fetch, struct evbuffer *buffer)
 {
 	struct conn *conn = fetch->conn;
-	bool last = fetch->offset == fetch->end;
+	bool last = is_done(fetch);
 
 	metric_add(METRIC_sent_bytes_total, (int64_t)evbuffer_get_length(buffer));
 	if (last && !fetch->head_sent) {
@@ -205,32 +235,64 @@ pump(struct fetch *fetch)
 		evbuffer_free(buffer);
 }
 
-/* Chooses the bytes. False when the answer was given. */
+/* Several ranges, in the order asked for. False without memory. */
+static bool
+choose_several(struct fetch *fetch, const struct range_bytes *bytes, size_t count)
+{
+	struct multipart *multi = calloc(1, sizeof(*multi));
+
+	if (multi == NULL) {
+		answer_text(fetch, 503, "out of memory");
+		return false;
+	}
+	multi->count = count;
+	memcpy(multi->parts, bytes, count * sizeof(*bytes));
+	multi->length = fetch->length;
+	multi->type = object_type(fetch->object);
+	multipart_boundary(multi);
+	fetch->multi = multi;
+	fetch->offset = fetch->end = 0;
+	reply_header_format(fetch->conn, "Content-Type", "multipart/byteranges; boundary=%s",
+			    multi->boundary);
+	reply_header_number(fetch->conn, "Content-Length", multipart_length(multi));
+	return true;
+}
+
+/* Chooses the bytes, and adds the headers that depend on them. False when the answer was given. */
 static bool
 choose_range(struct fetch *fetch, const char *etag, int64_t mtime, int64_t now)
 {
 	struct conn *conn = fetch->conn;
-	struct range_spec specs[RANGES_MAX];
+	struct range_spec specs[MULTIPART_MAX];
+	struct range_bytes bytes[MULTIPART_MAX];
 	struct slice value;
-	uint64_t first, last;
 	size_t count;
+	int n = -EINVAL; /* all of it, which RFC 9110 14.2 leaves to us */
 
-	if (conn->head.method != METHOD_GET || !head_find(&conn->head, "range", &value) ||
-	    !etag_range_applies(&conn->head, etag, mtime, now) ||
-	    range_parse(value, specs, RANGES_MAX, &count) != 0 || count > 1)
-		return true; /* all of it (RFC 9110 14.2 leaves that to us) */
-	if (range_resolve(&specs[0], fetch->length, &first, &last) != 0) {
+	if (conn->head.method == METHOD_GET && head_find(&conn->head, "range", &value) &&
+	    etag_range_applies(&conn->head, etag, mtime, now) &&
+	    range_parse(value, specs, MULTIPART_MAX, &count) == 0)
+		n = range_resolve_set(specs, count, fetch->length, bytes);
+	if (n == -ERANGE) {
 		reply_header_format(conn, "Content-Range", "bytes */%llu",
 				    (unsigned long long)fetch->length);
 		answer_text(fetch, 416, "the object has no such bytes");
 		return false;
 	}
-	fetch->code = 206;
-	fetch->offset = first;
-	fetch->end = last + 1;
-	reply_header_format(conn, "Content-Range", "bytes %llu-%llu/%llu",
-			    (unsigned long long)first, (unsigned long long)last,
-			    (unsigned long long)fetch->length);
+	if (n > 0)
+		fetch->code = 206;
+	if (n > 1)
+		return choose_several(fetch, bytes, (size_t)n);
+	if (n == 1) {
+		fetch->offset = bytes[0].first;
+		fetch->end = bytes[0].end;
+		reply_header_format(conn, "Content-Range", "bytes %llu-%llu/%llu",
+				    (unsigned long long)bytes[0].first,
+				    (unsigned long long)bytes[0].end - 1,
+				    (unsigned long long)fetch->length);
+	}
+	reply_header(conn, "Content-Type", object_type(fetch->object));
+	reply_header_number(conn, "Content-Length", fetch->end - fetch->offset);
 	return true;
 }
 
@@ -264,8 +326,6 @@ serve_complete(struct fetch *fetch, const struct policy *policy)
 		reply_header(conn, "Accept-Ranges", "bytes");
 		if (!choose_range(fetch, etag, mtime, now))
 			return;
-		reply_header(conn, "Content-Type", object_type(fetch->object));
-		reply_header_number(conn, "Content-Length", fetch->end - fetch->offset);
 	}
 	reply_header(conn, "Cache-Control", cache);
 	if (outcome == ETAG_PROCEED && conn->head.method == METHOD_GET) {
@@ -276,17 +336,55 @@ serve_complete(struct fetch *fetch, const struct policy *policy)
 	reply_empty(conn, outcome == ETAG_PROCEED ? 200 : 304);
 }
 
+/* Chooses the bytes of an object of LENGTH that grows (RFC 8673). False when the answer was given. */
+static bool
+choose_growing(struct fetch *fetch, uint64_t length)
+{
+	struct conn *conn = fetch->conn;
+	struct range_spec specs[MULTIPART_MAX];
+	char positions[RANGE_POSITIONS_SIZE];
+	struct slice value;
+	size_t count;
+
+	/* It has no validator yet: an If-Range can't name it. */
+	if (!head_find(&conn->head, "range", &value) ||
+	    !etag_range_applies(&conn->head, NULL, -1, clock_wall_ms() / 1000) ||
+	    range_parse(value, specs, MULTIPART_MAX, &count) != 0 || count > 1)
+		return true;
+	switch (-range_resolve_growing(&specs[0], length, &fetch->offset, &fetch->end, positions)) {
+	case 0:
+		fetch->code = 206;
+		reply_header(conn, "Content-Range", positions);
+		return true;
+	case ERANGE:
+		reply_header_format(conn, "Content-Range", "bytes */%llu",
+				    (unsigned long long)length);
+		answer_text(fetch, 416, "the object has no such bytes yet");
+		return false;
+	default:
+		return true;
+	}
+}
+
 /* An object whose end is not known, or never came. */
 static void
-serve_growing(struct fetch *fetch, enum object_state state, const struct policy *policy)
+serve_growing(struct fetch *fetch, struct object_status status, const struct policy *policy)
 {
 	struct conn *conn = fetch->conn;
 	struct object *object = fetch->object;
 	const char *cache = "no-store"; /* of what will be cut */
+	uint64_t first, end;
+	int code;
 
-	if (state == OBJECT_LIVE)
+	fetch->code = 200;
+	fetch->end = LIVE_OPEN;
+	if (status.state == OBJECT_LIVE) {
 		cache = policy->cache_control != NULL ? policy->cache_control
 						      : media_cache_growing(fetch->name);
+		if (conn->head.method == METHOD_GET && !choose_growing(fetch, status.length))
+			return;
+		reply_header(conn, "Accept-Ranges", "bytes");
+	}
 	reply_header(conn, "Content-Type", object_type(object));
 	reply_header(conn, "Cache-Control", cache);
 	if (conn->head.method == METHOD_HEAD) {
@@ -294,10 +392,13 @@ serve_growing(struct fetch *fetch, enum object_state state, const struct policy 
 		reply_empty(conn, 200);
 		return;
 	}
+	code = fetch->code;
+	first = fetch->offset;
+	end = fetch->end;
 	fetch->object = NULL;
 	release(fetch);
 	conn_detach(conn);
-	live_start(conn, object);
+	live_start(conn, object, code, first, end);
 }
 
 static void
@@ -309,7 +410,7 @@ serve(struct fetch *fetch)
 	switch (status.state) {
 	case OBJECT_LIVE:
 	case OBJECT_INCOMPLETE:
-		serve_growing(fetch, status.state, &policy);
+		serve_growing(fetch, status, &policy);
 		return;
 	case OBJECT_COMPLETE:
 		fetch->length = status.length;

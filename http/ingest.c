@@ -9,15 +9,14 @@
 #include <sys/socket.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/metrics.h"
 #include "http/etag.h"
 #include "http/intake.h"
-#include "http/media.h"
-#include "http/range.h"
 #include "http/reply.h"
+#include "http/upload.h"
 #include "storage/store.h"
 
-#define TYPE_MAX 255 /* bytes of a stored media type */
 #define PATIENCE_MS 60000
 #define LOOKUPS_MAX 8 /* of an object that others replace between lookup and open */
 
@@ -51,8 +50,7 @@ struct ingest {
 	struct writer_receipt receipt;
 	uint64_t stalled_at; /* bytes received at the last stall, and one; 0: none */
 	unsigned lookups;
-	struct policy policy;
-	char type[TYPE_MAX + 1];
+	struct upload upload;
 	char name[];
 };
 
@@ -65,9 +63,10 @@ letter_is_out(const struct ingest *in)
 	       in->state == INGEST_SEALING;
 }
 
-/* The request is over: frees all, now or when the letter came. */
+/* The request is over: frees all, now or when the letter came. REFUSED: its sender is told so, and
+ * nobody is to go on. */
 static void
-release(struct ingest *in)
+release(struct ingest *in, bool refused)
 {
 	event_del(&in->readable);
 	event_del(&in->late);
@@ -75,7 +74,10 @@ release(struct ingest *in)
 		in->worker->letters--;
 		in->state = INGEST_BODY;
 	}
-	writer_abort(&in->writer);
+	if (refused)
+		writer_drop(&in->writer);
+	else
+		writer_abort(&in->writer);
 	in->conn = NULL;
 	if (letter_is_out(in))
 		in->state = INGEST_ORPHAN;
@@ -89,7 +91,7 @@ refuse(struct ingest *in, int code, const char *reason)
 	struct conn *conn = in->conn;
 
 	metric_add(METRIC_ingest_failed_total, 1);
-	release(in);
+	release(in, true);
 	reply_text(conn, code, reason);
 }
 
@@ -100,7 +102,7 @@ vanish(struct ingest *in)
 	struct conn *conn = in->conn;
 
 	metric_add(METRIC_ingest_aborted_total, 1);
-	release(in);
+	release(in, false);
 	conn_cut(conn);
 }
 
@@ -118,6 +120,10 @@ wait_for_letter(struct ingest *in, enum ingest_state state)
 static void
 seal(struct ingest *in)
 {
+	if (in->upload.exact && in->intake.length != in->upload.end) {
+		refuse(in, 400, "the body is shorter than Content-Range says");
+		return;
+	}
 	event_del(&in->readable);
 	wait_for_letter(in, INGEST_SEALING);
 	writer_finish(&in->writer, &in->receipt);
@@ -127,7 +133,7 @@ static void
 stall(struct ingest *in)
 {
 	char why[256];
-	bool tried = in->stalled_at == in->intake.received + 1;
+	bool tried = in->stalled_at == in->intake.length + 1;
 
 	event_del(&in->readable);
 	/* The store has tried to make room since: it can't, and the sender should not wait for it. */
@@ -135,7 +141,7 @@ stall(struct ingest *in)
 		refuse(in, 507, "the disk is full");
 		return;
 	}
-	in->stalled_at = in->intake.received + 1;
+	in->stalled_at = in->intake.length + 1;
 	wait_for_letter(in, INGEST_STALLED);
 	writer_await_room(in->writer, &in->room);
 }
@@ -144,7 +150,7 @@ static void
 pump(struct ingest *in)
 {
 	struct timeval idle = worker_timeval(in->worker->config->ingest_idle_ms);
-	uint64_t before = in->intake.received;
+	uint64_t before = in->intake.length;
 	int one = 1, rc;
 
 	in->state = INGEST_BODY;
@@ -153,7 +159,7 @@ pump(struct ingest *in)
 		return;
 	}
 	rc = intake_read(&in->intake, in->conn, in->writer);
-	metric_add(METRIC_ingest_bytes_total, (int64_t)(in->intake.received - before));
+	metric_add(METRIC_ingest_bytes_total, (int64_t)(in->intake.length - before));
 	switch (-rc) {
 	case 0:
 		if (body_done(&in->conn->body)) {
@@ -170,6 +176,9 @@ pump(struct ingest *in)
 	case EFBIG:
 		refuse(in, 413, "the object is larger than object_max");
 		return;
+	case ERANGE:
+		refuse(in, 400, "the body is longer than Content-Range says");
+		return;
 	case EPROTO:
 		in->conn->body_broken = true;
 		refuse(in, 400, "malformed chunk in the request body");
@@ -179,31 +188,90 @@ pump(struct ingest *in)
 	}
 }
 
-static void
-open_writer(struct ingest *in, bool absent)
+/* Whether the request's preconditions hold for OBJECT, or for nothing (NULL). One that was never completed
+ * does not keep its name from who wants to create it. */
+static bool
+preconditions_hold(const struct ingest *in, const struct object *object)
 {
+	bool exists = object != NULL && object_status(object).state != OBJECT_INCOMPLETE;
+	int64_t mtime = exists ? object_mtime_ms(object) / 1000 : -1;
+	char text[ETAG_SIZE];
+	const char *etag = NULL;
+	uint8_t hash[16];
+
+	if (exists && object_etag(object, hash)) {
+		etag_format(hash, text);
+		etag = text;
+	}
+	return etag_write_allowed(&in->conn->head, exists, etag, mtime, clock_wall_ms() / 1000);
+}
+
+static void
+look_up(struct ingest *in)
+{
+	if (++in->lookups > LOOKUPS_MAX) {
+		refuse(in, 409, "the object keeps changing");
+		return;
+	}
+	wait_for_letter(in, INGEST_LOOKUP);
+	store_load(&in->load);
+}
+
+static void
+refuse_offset(struct ingest *in, uint64_t length)
+{
+	reply_header_format(in->conn, "Content-Range", "bytes */%llu", (unsigned long long)length);
+	refuse(in, 416, "the object does not end where Content-Range begins");
+}
+
+static void
+begin(struct ingest *in)
+{
+	in->intake.length = object_status(writer_object(in->writer)).length;
+	in->intake.end = in->upload.end;
+	reply_continue(in->conn);
+	pump(in);
+}
+
+/* OBJECT is what a lookup just found, if it was asked; ABSENT if that was nothing. */
+static void
+open_writer(struct ingest *in, struct object *object, bool absent)
+{
+	const struct upload *upload = &in->upload;
 	struct writer_config config = {
 		.path = in->name,
-		.content_type = in->type,
-		.publish = in->policy.publish,
-		.existing = in->policy.existing,
-		.ttl_ms = in->policy.ttl_ms,
+		.content_type = upload->type,
+		.publish = upload->policy.publish,
+		.existing = upload->continues ? EXISTING_CONTINUE : upload->policy.existing,
+		.offset = upload->offset,
+		.ttl_ms = upload->policy.ttl_ms,
 		.absent = absent,
+		.refuse_second = upload->policy.second_writer == SECOND_REFUSE,
+		.refuse_complete = upload->policy.existing == EXISTING_REFUSE,
+		.conditional = upload->conditional,
+		.expected = object,
 	};
-	int rc = writer_open(in->worker->store, &config, &in->writer);
+	int rc;
 
+	if (upload->conditional && in->lookups == 0) {
+		look_up(in);
+		return;
+	}
+	if (upload->conditional && !preconditions_hold(in, object)) {
+		refuse(in, 412, "a precondition of the request does not hold");
+		return;
+	}
+	rc = writer_open(in->worker->store, &config, &in->writer);
 	switch (-rc) {
 	case 0:
-		reply_continue(in->conn);
-		pump(in);
+		begin(in);
 		return;
 	case EAGAIN:
-		if (++in->lookups > LOOKUPS_MAX) {
-			refuse(in, 409, "the object keeps changing");
-			return;
-		}
-		wait_for_letter(in, INGEST_LOOKUP);
-		store_load(&in->load);
+	case ESTALE:
+		look_up(in);
+		return;
+	case ERANGE:
+		refuse_offset(in, config.length);
 		return;
 	case EEXIST:
 		refuse(in, 409, "the object exists");
@@ -233,7 +301,7 @@ found(struct ingest *in)
 	/* Held until the writer is open: so the answer of the lookup can't leave memory again. */
 	object = in->load.object;
 	in->load.object = NULL;
-	open_writer(in, in->load.result == -ENOENT);
+	open_writer(in, object, in->load.result == -ENOENT);
 	object_put(&object);
 }
 
@@ -246,7 +314,9 @@ answer(struct ingest *in)
 	char etag[ETAG_SIZE];
 
 	in->state = INGEST_BODY; /* no letter is out */
-	if (receipt->cancelled) {
+	if (receipt->stale) {
+		refuse(in, 412, "a precondition of the request does not hold any more");
+	} else if (receipt->cancelled) {
 		refuse(in, 410, "the object was deleted");
 	} else if (receipt->result == -ENOSPC) {
 		refuse(in, 507, "the disk is full");
@@ -255,7 +325,7 @@ answer(struct ingest *in)
 	} else {
 		etag_format(receipt->etag, etag);
 		reply_header(conn, "ETag", etag);
-		release(in);
+		release(in, false);
 		reply_empty(conn, created ? 201 : 204);
 	}
 }
@@ -292,7 +362,7 @@ step(struct ingest *in, enum ingest_event event)
 	case INGEST_GONE:
 		if (in->state != INGEST_SEALING)
 			metric_add(METRIC_ingest_aborted_total, 1);
-		release(in);
+		release(in, false);
 		return;
 	}
 }
@@ -350,69 +420,34 @@ on_gone(void *handler)
 	step(handler, INGEST_GONE);
 }
 
-/* Refuses what can't be stored as asked, before anything is opened. True if it did. */
-static bool
-refuse_early(struct conn *conn, uint64_t max)
-{
-	struct range_content range;
-	struct slice value;
-
-	if (max != 0 && conn->head.body == HEAD_BODY_LENGTH && conn->head.content_length > max) {
-		reply_text(conn, 413, "the object is larger than object_max");
-	} else if (head_find(&conn->head, "content-encoding", &value) &&
-		   !slice_is(value, "identity")) {
-		reply_text(conn, 415, "objects are stored without content coding");
-	} else if (head_find(&conn->head, "content-range", &value)) {
-		if (range_parse_content(value, &range) != 0)
-			reply_text(conn, 400, "malformed Content-Range");
-		else
-			reply_text(conn, 501, "uploads in parts are not supported");
-	} else {
-		return false;
-	}
-	metric_add(METRIC_ingest_failed_total, 1);
-	return true;
-}
-
-/* The media type to be stored: the rule's, the request's if it says anything, or by extension. */
-static void
-choose_type(struct ingest *in)
-{
-	struct slice value, type = slice_of(media_type(in->name));
-
-	if (in->policy.content_type != NULL)
-		type = slice_of(in->policy.content_type);
-	else if (head_find(&in->conn->head, "content-type", &value) && media_type_informs(value))
-		type = value;
-	if (type.length > TYPE_MAX)
-		type = slice_of(media_type(in->name));
-	memcpy(in->type, type.data, type.length);
-	in->type[type.length] = '\0';
-}
-
 void
 ingest_start(struct conn *conn, const char *name)
 {
 	struct worker *worker = conn->worker;
+	const struct server_config *config = worker->config;
+	struct policy policy = rules_policy(config->rules, name);
+	struct upload_refusal refusal;
 	size_t size = strlen(name) + 1;
-	struct ingest *in;
+	struct ingest *in = calloc(1, sizeof(*in) + size);
 
-	if (refuse_early(conn, worker->config->object_max))
-		return;
-	in = calloc(1, sizeof(*in) + size);
 	if (in == NULL) {
 		reply_text(conn, 503, "out of memory");
+		return;
+	}
+	if (upload_read(&conn->head, name, &policy, config->object_max, &in->upload, &refusal)) {
+		free(in);
+		metric_add(METRIC_ingest_failed_total, 1);
+		reply_text(conn, refusal.code, refusal.reason);
 		return;
 	}
 	memcpy(in->name, name, size);
 	in->conn = conn;
 	in->worker = worker;
 	in->state = INGEST_BODY;
-	in->intake.max = worker->config->object_max;
-	in->policy = rules_policy(worker->config->rules, name);
-	choose_type(in);
+	in->intake.max = config->object_max;
 	in->load.store = worker->store;
 	in->load.path = in->name;
+	in->load.to_extend = in->upload.continues || policy.existing == EXISTING_APPEND;
 	in->load.mailbox = in->room.mailbox = in->receipt.mailbox = &worker->mailbox;
 	in->load.letter.deliver = on_loaded;
 	in->room.letter.deliver = on_room;
@@ -421,5 +456,5 @@ ingest_start(struct conn *conn, const char *name)
 		     in);
 	event_assign(&in->late, worker->base, -1, 0, on_late, in);
 	conn_attach(conn, on_gone, in);
-	open_writer(in, false);
+	open_writer(in, NULL, false);
 }

@@ -15,12 +15,17 @@ struct move {
 	struct writer *writer;
 };
 
-static bool
-too_long(const struct move *move, uint64_t more)
+/* Whether MORE bytes, of which none was taken yet, are too many: 0, -ERANGE or -EFBIG. */
+static int
+check_length(const struct move *move, uint64_t more)
 {
 	const struct intake *intake = move->intake;
 
-	return intake->max != 0 && more > intake->max - intake->received;
+	if (more > intake->end - intake->length)
+		return -ERANGE;
+	if (intake->max == 0)
+		return 0;
+	return intake->length > intake->max || more > intake->max - intake->length ? -EFBIG : 0;
 }
 
 static void
@@ -28,11 +33,11 @@ took(struct move *move, size_t length)
 {
 	writer_commit(move->writer, length);
 	body_took(&move->conn->body, length);
-	move->intake->received += length;
+	move->intake->length += length;
 }
 
 /* Takes the body's share of DATA. *USED is less than LENGTH when the rest is the next request's, when
- * there is no room, or after an error. 0, -EPROTO or -EFBIG. */
+ * there is no room, or after an error. 0, -EPROTO, -EFBIG or -ERANGE. */
 static int
 take(struct move *move, const char *data, size_t length, size_t *used)
 {
@@ -43,6 +48,7 @@ take(struct move *move, const char *data, size_t length, size_t *used)
 		uint64_t part = body_payload(body);
 		void *space;
 		size_t room;
+		int rc;
 
 		if (part == 0) {
 			ssize_t n = body_framing(body, data + *used, length - *used);
@@ -52,8 +58,9 @@ take(struct move *move, const char *data, size_t length, size_t *used)
 			*used += (size_t)n;
 			continue;
 		}
-		if (too_long(move, part))
-			return -EFBIG;
+		rc = check_length(move, part);
+		if (rc != 0)
+			return rc;
 		room = writer_reserve(move->writer, &space);
 		if (room == 0)
 			return 0;
@@ -114,12 +121,13 @@ read_once(struct move *move, size_t *got, bool *drained)
 	uint64_t payload = body_payload(body);
 	struct iovec iov[2];
 	size_t direct = 0, asked = 0;
-	int count = 0;
+	int count = 0, rc;
 	ssize_t n;
 
 	if (payload > 0) {
-		if (too_long(move, payload))
-			return -EFBIG;
+		rc = check_length(move, payload);
+		if (rc != 0)
+			return rc;
 		direct = writer_reserve(move->writer, &iov[0].iov_base);
 		if (direct == 0)
 			return -ENOBUFS;

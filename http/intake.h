@@ -14,14 +14,16 @@
 struct writer;
 
 struct intake {
-	uint64_t received; /* bytes of payload so far */
-	uint64_t max;      /* of them; 0: any number */
+	uint64_t length; /* of the object so far */
+	uint64_t max;    /* of it; 0: any length */
+	uint64_t end;    /* what its sender said that it would be; UINT64_MAX: nothing */
 };
 
 /* Takes what is there, up to a megabyte, so that the neighbours get their turn. 0 (see body_done for
  * whether that was all), or
  *   -ENOBUFS  the writer has no room; what was read is kept in the input
- *   -EFBIG    the body is, or will be, longer than max
+ *   -EFBIG    the object is, or will be, longer than max
+ *   -ERANGE   the same, than end
  *   -EPROTO   its chunks are malformed
  *   -EPIPE    the sender is gone
  */

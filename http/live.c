@@ -37,6 +37,7 @@ struct live {
 	struct object_watcher watcher;
 	struct object_warm warm;
 	struct event writable;
+	uint64_t end;    /* of what was asked for, or LIVE_OPEN */
 	uint64_t offset; /* where in the object the present chunk begins */
 	uint64_t length; /* of its data; 0 between chunks */
 	uint64_t sent;   /* of its line, data and CRLF together */
@@ -230,7 +231,13 @@ pump(struct live *live)
 			return;
 		}
 		if (live->length == 0) {
-			if (live->offset == status.length) {
+			uint64_t available = status.length < live->end ? status.length : live->end;
+
+			if (live->offset == live->end) {
+				finish(live);
+				return;
+			}
+			if (live->offset == available) {
 				at_the_end(live, status.state);
 				return;
 			}
@@ -238,7 +245,7 @@ pump(struct live *live)
 				block(live);
 				return;
 			}
-			begin_chunk(live, status.length - live->offset);
+			begin_chunk(live, available - live->offset);
 		}
 		rc = send_some(live);
 		if (rc == -EINPROGRESS)
@@ -326,7 +333,7 @@ on_gone(void *handler)
 }
 
 void
-live_start(struct conn *conn, struct object *object)
+live_start(struct conn *conn, struct object *object, int code, uint64_t first, uint64_t end)
 {
 	struct live *live = calloc(1, sizeof(*live));
 
@@ -341,6 +348,8 @@ live_start(struct conn *conn, struct object *object)
 	live->conn = conn;
 	live->worker = conn->worker;
 	live->object = object;
+	live->offset = first;
+	live->end = end;
 	live->chunked = conn->head.minor > 0;
 	live->warm.object = object;
 	live->warm.mailbox = &conn->worker->mailbox;
@@ -349,7 +358,7 @@ live_start(struct conn *conn, struct object *object)
 		     live);
 	metric_add(METRIC_live_readers, 1);
 	conn_attach(conn, on_gone, live);
-	reply_live_start(conn, 200);
+	reply_live_start(conn, code);
 	conn_drop_head(conn);
 	pump(live);
 }

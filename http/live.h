@@ -3,7 +3,7 @@
  *   SENDING --nothing more yet--> WAITING --grown--> SENDING
  *   SENDING --socket full--> BLOCKED --writable--> SENDING
  *   SENDING --bytes on disk only--> WARMING --read--> SENDING
- *   any --object complete and all sent--> final chunk; --incomplete, deleted, damaged--> cut
+ *   any --all that was asked for sent, or object complete--> final chunk; --incomplete, deleted, damaged--> cut
  *
  * Each part goes straight to the socket, size line, bytes and CRLF in one sendmsg; nothing is queued
  * anywhere and nothing is pinned while the socket is full: the reader remembers how much of the
@@ -21,7 +21,10 @@
 
 struct object;
 
-/* Serves OBJECT, taking over the reference. Headers of the representation were added. */
-void live_start(struct conn *conn, struct object *object);
+#define LIVE_OPEN UINT64_MAX
+
+/* Serves the bytes of OBJECT from FIRST, which is not beyond its present end, up to END (or LIVE_OPEN),
+ * taking over the reference. CODE is 200 or 206; headers of the representation were added. */
+void live_start(struct conn *conn, struct object *object, int code, uint64_t first, uint64_t end);
 
 #endif

@@ -1,20 +1,21 @@
 #include "http/range.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-/* A position; what no 64 bits hold is beyond the end of any object. */
+/* A position; what no 64 bits hold (and the last that they do) is beyond the end of any object. */
 static int
 parse_position(struct slice s, uint64_t *out)
 {
 	int rc = slice_decimal(s, out);
 
-	if (rc == -ERANGE) {
+	if (rc == -EINVAL)
+		return rc;
+	if (rc == -ERANGE || *out == RANGE_OPEN)
 		*out = RANGE_OPEN - 1;
-		return 0;
-	}
-	return rc;
+	return 0;
 }
 
 static int
@@ -27,7 +28,8 @@ parse_spec(struct slice s, struct range_spec *spec)
 		return -EINVAL;
 	first = (struct slice){s.data, (size_t)(dash - s.data)};
 	last = (struct slice){dash + 1, s.length - first.length - 1};
-	*spec = (struct range_spec){.suffix = first.length == 0, .last = RANGE_OPEN};
+	*spec = (struct range_spec){
+		.suffix = first.length == 0, .last = RANGE_OPEN, .last_text = last};
 	if (spec->suffix)
 		return parse_position(last, &spec->last);
 	if (parse_position(first, &spec->first) != 0)
@@ -78,6 +80,57 @@ range_resolve(const struct range_spec *spec, uint64_t length, uint64_t *first, u
 }
 
 int
+range_resolve_set(const struct range_spec *specs, size_t count, uint64_t length,
+		  struct range_bytes *bytes)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct range_bytes *now = &bytes[n];
+		uint64_t last;
+
+		if (range_resolve(&specs[i], length, &now->first, &last) != 0)
+			continue;
+		now->end = last + 1;
+		for (const struct range_bytes *b = bytes; b < now; b++) {
+			if (b->first < now->end && now->first < b->end)
+				return -EINVAL;
+		}
+		n++;
+	}
+	return n > 0 ? n : -ERANGE;
+}
+
+/* The last position that says "as far as there will ever be" (RFC 8673 2.2). */
+#define VERY_LARGE ((UINT64_C(1) << 53) - 1)
+
+int
+range_resolve_growing(const struct range_spec *spec, uint64_t length, uint64_t *first,
+		      uint64_t *end, char *positions)
+{
+	char last[RANGE_POSITIONS_SIZE / 2];
+	size_t digits = spec->last_text.length;
+
+	if (spec->suffix || digits >= sizeof(last))
+		return -EINVAL;
+	if (spec->first > length)
+		return -ERANGE;
+	if (spec->last == RANGE_OPEN) {
+		snprintf(last, sizeof(last), "%llu", (unsigned long long)VERY_LARGE);
+	} else if (spec->last >= VERY_LARGE) {
+		memcpy(last, spec->last_text.data, digits);
+		last[digits] = '\0';
+	} else {
+		snprintf(last, sizeof(last), "%llu", (unsigned long long)spec->last);
+	}
+	snprintf(positions, RANGE_POSITIONS_SIZE, "bytes %llu-%s/*",
+		 (unsigned long long)spec->first, last);
+	*first = spec->first;
+	*end = spec->last >= VERY_LARGE ? RANGE_OPEN : spec->last + 1;
+	return 0;
+}
+
+int
 range_parse_content(struct slice value, struct range_content *out)
 {
 	struct range_content got = {.last = RANGE_OPEN, .total = RANGE_OPEN};
@@ -96,9 +149,11 @@ range_parse_content(struct slice value, struct range_content *out)
 	total = (struct slice){slash + 1, value.length - (size_t)(slash + 1 - value.data)};
 	if (slice_decimal(first, &got.first) != 0)
 		return -EINVAL;
-	if (!slice_is(last, "*") && slice_decimal(last, &got.last) != 0)
+	if (!slice_is(last, "*") &&
+	    (slice_decimal(last, &got.last) != 0 || got.last == RANGE_OPEN))
 		return -EINVAL;
-	if (!slice_is(total, "*") && slice_decimal(total, &got.total) != 0)
+	if (!slice_is(total, "*") &&
+	    (slice_decimal(total, &got.total) != 0 || got.total == RANGE_OPEN))
 		return -EINVAL;
 	if (got.last != RANGE_OPEN && (got.last < got.first || got.last >= got.total))
 		return -EINVAL;

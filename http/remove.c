@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "http/etag.h"
 #include "http/reply.h"
 #include "storage/store.h"
 
@@ -17,6 +19,7 @@ struct removal {
 	struct conn *conn; /* NULL once the connection is gone; the deletion goes on */
 	struct worker *worker;
 	unsigned tries;
+	bool conditional; /* the request has preconditions */
 	struct store_load load;
 	struct store_delete del;
 	char name[];
@@ -36,6 +39,24 @@ answer(struct removal *removal, int code, const char *reason)
 		reply_empty(conn, code);
 }
 
+/* Whether the request's preconditions hold. Its head is there as long as its connection. */
+static bool
+is_allowed(const struct removal *removal, const struct object *object)
+{
+	char text[ETAG_SIZE];
+	const char *etag = NULL;
+	uint8_t hash[16];
+
+	if (removal->conn == NULL)
+		return !removal->conditional;
+	if (object_etag(object, hash)) {
+		etag_format(hash, text);
+		etag = text;
+	}
+	return etag_write_allowed(&removal->conn->head, true, etag, object_mtime_ms(object) / 1000,
+				  clock_wall_ms() / 1000);
+}
+
 /* Deletes what was found. */
 static void
 found(struct removal *removal, int rc, struct object *object)
@@ -43,6 +64,11 @@ found(struct removal *removal, int rc, struct object *object)
 	struct store *store = removal->worker->store;
 
 	while (rc == 0 && removal->tries++ < TRIES_MAX) {
+		if (!is_allowed(removal, object)) {
+			object_put(&object);
+			answer(removal, 412, "a precondition of the request does not hold");
+			return;
+		}
 		rc = store_delete(store, object, &removal->del);
 		object_put(&object);
 		if (rc == 0) {
@@ -133,6 +159,7 @@ remove_start(struct conn *conn, const char *name)
 	memcpy(removal->name, name, size);
 	removal->conn = conn;
 	removal->worker = conn->worker;
+	removal->conditional = etag_has_preconditions(&conn->head);
 	removal->load.store = conn->worker->store;
 	removal->load.path = removal->name;
 	removal->load.mailbox = removal->del.mailbox = &conn->worker->mailbox;

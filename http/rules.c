@@ -59,6 +59,7 @@ rules_new(void)
 		struct rule rule = {.pattern = playlists[i],
 				    .publish = PUBLISH_WHOLE,
 				    .existing = -1,
+				    .second_writer = -1,
 				    .ttl_ms = -1,
 				    .hold_ms = -1};
 
@@ -98,6 +99,8 @@ rules_policy(const struct rules *rules, const char *path)
 			policy.publish = (enum publish)rule->publish;
 		if (rule->existing >= 0)
 			policy.existing = (enum existing)rule->existing;
+		if (rule->second_writer >= 0)
+			policy.second_writer = (enum second_writer)rule->second_writer;
 		if (rule->content_type != NULL)
 			policy.content_type = rule->content_type;
 		if (rule->cache_control != NULL)

@@ -15,11 +15,18 @@
 
 struct rules;
 
+/* What a PUT gets while another one writes the same path. */
+enum second_writer {
+	SECOND_VERSION, /* a version of its own */
+	SECOND_REFUSE,
+};
+
 /* The keys of one rule; a key that is unset has the value in brackets. */
 struct rule {
 	const char *pattern;       /* '*' matches any bytes, '/' too; everything else itself */
 	int publish;               /* enum publish, or -1 */
 	int existing;              /* enum existing, or -1 */
+	int second_writer;         /* enum second_writer, or -1 */
 	const char *content_type;  /* or NULL */
 	const char *cache_control; /* or NULL */
 	int64_t ttl_ms;            /* 0 keeps for ever; -1 unset */
@@ -30,6 +37,7 @@ struct rule {
 struct policy {
 	enum publish publish;
 	enum existing existing;
+	enum second_writer second_writer;
 	const char *content_type;  /* NULL: the request's, or by extension */
 	const char *cache_control; /* NULL: the default of the kind of reply */
 	int64_t ttl_ms;

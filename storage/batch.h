@@ -29,6 +29,7 @@ struct batch_item {
 	struct save *save;   /* whose bytes these are; NULL for a tombstone */
 	struct table_entry *entry; /* whose logged_seq this moved; or NULL */
 	uint64_t former_seq; /* what it was before */
+	bool was_opened, was_hidden; /* an OPEN's save, before */
 	unsigned body_iov;   /* of the batch's body iovecs */
 	unsigned body_iovs;
 };

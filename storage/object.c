@@ -48,7 +48,7 @@ object_from_row(struct store *store, const struct catalog_row *row, struct objec
 	if (object == NULL)
 		return -ENOMEM;
 	object->id = row->id;
-	object->seq = row->seq;
+	atomic_init(&object->seq, row->seq);
 	object->mtime_ms = name->mtime_ms;
 	object->expires_ms = name->expires_ms;
 	memcpy(object->etag, name->etag, sizeof(object->etag));

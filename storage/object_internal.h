@@ -35,7 +35,7 @@ struct object {
 	_Atomic int state; /* enum object_state; leaves OBJECT_LIVE once, reaches OBJECT_GONE at last */
 	struct store *store;
 	uint64_t id;
-	uint64_t seq; /* order of becoming current; 0 until then; guarded by the table's shard */
+	_Atomic uint64_t seq; /* order of becoming current; 0 until then; set under the table's shard */
 	int64_t mtime_ms, expires_ms;
 	uint8_t etag[16]; /* set before state becomes OBJECT_COMPLETE */
 	struct tail tail;

@@ -12,10 +12,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "storage/batch.h"
+#include "storage/handover.h"
 #include "storage/save.h"
 #include "storage/store_internal.h"
 
 #define SAVE_WITHIN_MS 1000 /* a byte is in a volume at the latest after this */
+#define TICK_MS 500         /* of handover_tick */
 #define DELETE_SHARE (BATCH_ITEMS / 2) /* a prefix of a million objects must not stop the rest */
 
 TAILQ_HEAD(save_list, save);
@@ -244,7 +246,7 @@ end_save(struct save *save, int err, struct index_queue *queue)
 	STAILQ_INSERT_TAIL(queue, op, link);
 	if (receipt != NULL) {
 		receipt->result = gone ? 0 : err;
-		receipt->created = save->created && !save->overtaken;
+		receipt->created = save->created && !save->overtaken && !save->resumed;
 		receipt->cancelled = gone;
 		mailbox_post(receipt->mailbox, &receipt->letter);
 	}
@@ -338,11 +340,18 @@ static void *
 persister_main(void *arg)
 {
 	struct persister *p = arg;
+	int64_t tick_ms = 0;
 
 	for (;;) {
 		int timeout = collect_due(p);
 		struct pollfd pfd = {.fd = p->mailbox.fd, .events = POLLIN};
 
+		if (clock_mono_ms() >= tick_ms) {
+			handover_tick(p->store);
+			tick_ms = clock_mono_ms() + TICK_MS;
+		}
+		if (timeout < 0 || timeout > TICK_MS)
+			timeout = TICK_MS;
 		if (!has_work(p) && !p->stopping)
 			poll(&pfd, 1, timeout);
 		mailbox_deliver(&p->mailbox);

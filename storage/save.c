@@ -30,8 +30,8 @@ row_exists(void *arg, const struct catalog_row *row)
 static void
 settle_created(struct save *save)
 {
-	/* A hidden one's writer decides at its end what the question is. */
-	if ((save->hidden && !save->is_ended) || !save->ask_catalog)
+	/* What the question is shows when it becomes current. */
+	if (atomic_load(&save->object->seq) == 0 || !save->ask_catalog)
 		return;
 	save->ask_catalog = false;
 	save->created = catalog_find(save->object->store->catalog, save->object->path, row_exists,
@@ -110,10 +110,10 @@ add_record(struct save *save, enum record_kind kind, uint64_t length, struct bat
 	record->id = object->id;
 	record->body_offset = save->taken;
 	record->body_length = (uint32_t)length;
-	if (kind == RECORD_OPEN && save->hidden)
+	if (kind != RECORD_DATA)
+		record->seq = atomic_load(&object->seq);
+	if (kind == RECORD_OPEN && record->seq == 0)
 		record->flags = RECORD_HIDDEN;
-	else if (kind != RECORD_DATA)
-		record->seq = object->seq;
 	if (kind != RECORD_DATA)
 		name_of(object, record);
 	iovs = collect_body(save, length, &batch->bodies[batch->nbodies], state,
@@ -122,8 +122,12 @@ add_record(struct save *save, enum record_kind kind, uint64_t length, struct bat
 	item->save = save;
 	log_seq(item, save->entry, record->seq);
 	save->taken += length;
-	if (kind == RECORD_OPEN)
+	if (kind == RECORD_OPEN) {
+		item->was_opened = save->opened;
+		item->was_hidden = save->hidden;
 		save->opened = true;
+		save->hidden = record->flags & RECORD_HIDDEN;
+	}
 	if (kind == RECORD_FINAL)
 		save->finaled = true;
 }
@@ -132,8 +136,9 @@ add_record(struct save *save, enum record_kind kind, uint64_t length, struct bat
 static bool
 is_superseded(const struct save *save)
 {
-	return (!save->hidden || save->is_ended) &&
-	       save->entry->logged_seq > save->object->seq;
+	uint64_t seq = atomic_load(&save->object->seq);
+
+	return seq != 0 && save->entry->logged_seq > seq;
 }
 
 bool
@@ -150,9 +155,10 @@ save_take(struct save *save, struct batch *batch, XXH3_state_t *state)
 		uint64_t left = save_unsaved(save);
 		uint64_t length = left < RECORD_BODY_MAX ? left : RECORD_BODY_MAX;
 		bool final = finished && length == left;
-		bool extends = object->tail.base > 0;
+		bool unseen = save->opened && save->hidden && atomic_load(&object->seq) != 0;
+		bool extends = !save->opened && object->tail.base > 0;
 
-		if (left == 0 && !final && (save->opened || !save->is_ended))
+		if (left == 0 && !final && ((save->opened && !unseen) || !save->is_ended))
 			return true;
 		if (save->taken - start >= SAVE_SHARE ||
 		    !batch_fits(batch, length, SAVE_IOVS))
@@ -161,7 +167,8 @@ save_take(struct save *save, struct batch *batch, XXH3_state_t *state)
 			if (left == 0)
 				return true;
 			add_record(save, RECORD_DATA, length, batch, state); /* for readers it still has */
-		} else if (!save->opened && (!final || extends)) {
+		} else if (final ? extends : !save->opened || unseen) {
+			/* Unseen: it was hidden when it was opened, and took over from another. */
 			add_record(save, RECORD_OPEN, final ? 0 : length, batch, state);
 		} else if (final) {
 			add_record(save, RECORD_FINAL, length, batch, state);
@@ -228,8 +235,10 @@ save_roll_back(struct batch_item *item)
 	if (save == NULL)
 		return;
 	save->taken = save->saved;
-	if (item->op->record.kind == RECORD_OPEN)
-		save->opened = false;
+	if (item->op->record.kind == RECORD_OPEN) {
+		save->opened = item->was_opened;
+		save->hidden = item->was_hidden;
+	}
 	if (item->op->record.kind == RECORD_FINAL)
 		save->finaled = false;
 }

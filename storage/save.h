@@ -33,10 +33,11 @@ enum save_end { SAVE_GROWING, SAVE_FINISHED, SAVE_ABORTED };
 struct save {
 	struct object *object;     /* a reference */
 	struct table_entry *entry; /* held (pending) */
-	bool hidden;               /* becomes current only with its FINAL */
+	/* Set when it becomes current, before the object has its number. */
 	bool created;              /* no object had the path, as far as the table knows */
 	bool ask_catalog;          /* the table does not know: created is up to the catalog */
 	bool overtaken;            /* not hidden, and not current any more when it was finished */
+	bool resumed;              /* it goes on with bytes that were there: nothing was created */
 	struct object *former;     /* a reference to what was current before it; or NULL */
 	bool former_known;         /* the table knew what, if anything, was there */
 
@@ -53,6 +54,7 @@ struct save {
 	bool is_ready;
 	bool is_ended;       /* ended was delivered */
 	bool opened;         /* its OPEN is in the log, or in the batch */
+	bool hidden;         /* that OPEN was of a version that was not current yet */
 	bool finaled;        /* the same of its FINAL */
 	uint64_t saved;      /* bytes of the object in volumes, synced */
 	uint64_t taken;      /* the same with those in the batch that is being made */

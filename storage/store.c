@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "storage/handover.h"
 #include "storage/replay.h"
 #include "storage/store_internal.h"
 
@@ -23,6 +24,8 @@ store_config_defaults(struct store_config *config)
 		.volume_size = (uint64_t)256 << 20,
 		.memory_max = (uint64_t)256 << 20,
 		.tail_max = (uint64_t)128 << 20,
+		.resume_window_ms = 10000,
+		.writer_takeover_ms = 5000,
 	};
 }
 
@@ -135,6 +138,8 @@ store_close(struct store **storep)
 	*storep = NULL;
 	if (store == NULL)
 		return;
+	if (store->persister != NULL)
+		handover_close(store);
 	/* Backwards through the flow of bytes: nothing is submitted to what stopped. */
 	pool_stop(&store->pool);
 	persister_stop(&store->persister);
@@ -330,6 +335,8 @@ store_delete(struct store *store, struct object *object, struct store_delete *de
 		del->entry = entry;
 		del->seq = store_next_number(store);
 		object_set_state(object, OBJECT_GONE);
+		handover_discard(shard, entry);
+		entry->writer = NULL;
 		table_set_current(entry, NULL);
 		err = 0;
 	}

@@ -25,6 +25,8 @@ struct store_config {
 	uint64_t volume_size; /* bytes of one volume file */
 	uint64_t memory_max;  /* bytes of resident objects that are idle */
 	uint64_t tail_max;    /* bytes received and not yet on disk */
+	int64_t resume_window_ms;   /* readers of an object whose sender vanished wait for this long */
+	int64_t writer_takeover_ms; /* a writer that says nothing for this long may be replaced */
 	unsigned workers;     /* slots for object_watch */
 	struct mailbox *const *mailboxes; /* one per worker; outlive the store */
 };

@@ -17,6 +17,8 @@ table_init(struct table *table, uint64_t memory_max)
 		shard->entries = NULL;
 		TAILQ_INIT(&shard->changed);
 		TAILQ_INIT(&shard->idle);
+		TAILQ_INIT(&shard->parked);
+		TAILQ_INIT(&shard->rivals);
 		shard->resident = 0;
 		shard->evictions = 0;
 	}

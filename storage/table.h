@@ -28,6 +28,7 @@ struct table_entry {
 	UT_hash_handle hh;
 	TAILQ_ENTRY(table_entry) link; /* in changed while pending > 0, else in idle */
 	struct object *current;        /* a reference; NULL: none, or not known */
+	struct writer *writer;         /* of current, while that is LIVE; see handover.h */
 	bool known;                    /* current says what is there; else ask the catalog */
 	bool extending;                /* a hidden version is being written that shares current's id */
 	unsigned pending;              /* versions and deletions that the catalog lacks */
@@ -38,12 +39,15 @@ struct table_entry {
 };
 
 TAILQ_HEAD(table_list, table_entry);
+TAILQ_HEAD(writer_list, writer);
 
 struct table_shard {
 	pthread_mutex_t lock;
 	struct table_entry *entries;
 	struct table_list changed; /* pending > 0 */
 	struct table_list idle;    /* most recently used first */
+	struct writer_list parked; /* writers without a sender, longest first */
+	struct writer_list rivals; /* writers that would take over from the present one */
 	size_t resident;           /* bytes of idle entries */
 	uint64_t evictions;        /* entries that were taken out */
 };

@@ -6,27 +6,16 @@
 
 #include <utlist.h>
 
+#include "base/check.h"
 #include "base/clock.h"
+#include "storage/handover.h"
 #include "storage/save.h"
 #include "storage/store_internal.h"
+#include "storage/writer_internal.h"
 
 /* An object may fill this part of the tail budget, so that one upload that outruns
  * the disk leaves room for the live ones. */
 #define TAIL_SHARE 4
-
-struct writer {
-	struct store *store;
-	struct object *object; /* a reference */
-	struct save *save;     /* given to the persister at the end */
-	bool hidden;
-	bool extends; /* hidden, and the bytes of another version are its beginning */
-	bool keep_hash; /* the object may be appended to: its hash state is worth keeping */
-	bool announced; /* the persister knows of it */
-	uint64_t told;  /* length when the persister was last told */
-	uint64_t news;  /* room_news when the last reserve failed */
-	void *space;    /* of the last reserve */
-	XXH3_state_t *hash;
-};
 
 /* Continues OBJECT, which ended, as a new version that shares its extents. -EAGAIN when its hash is not
  * at hand, -EBUSY when its last bytes are still on their way to disk. */
@@ -68,53 +57,114 @@ extend(struct store *store, struct object *object, const struct writer_config *c
 	return 0;
 }
 
-/* Decides, under the shard's lock, what kind of version this becomes, and makes it. */
+/* Goes on with the ended version CURRENT, which must have CONFIG's offset, if that asks for one. */
 static int
-begin(struct store *store, const struct writer_config *config, struct table_entry *entry,
-      struct writer *writer)
+begin_extension(struct table_entry *entry, struct writer_config *config, struct writer *writer)
 {
 	struct object *current = entry->current;
-	enum object_state state =
-		current != NULL ? object_status(current).state : OBJECT_GONE;
+	int err;
 
-	if (config->existing != EXISTING_REPLACE && !entry->known) {
+	config->length = object_status(current).length;
+	if (config->existing == EXISTING_CONTINUE && config->offset != config->length)
+		return -ERANGE;
+	if (entry->extending)
+		return -EBUSY;
+	err = extend(writer->store, current, config, &writer->object, writer->hash);
+	if (err == 0)
+		writer->extends = entry->extending = writer->role == WRITER_WHOLE;
+	return err;
+}
+
+/* A version of its own. */
+static int
+begin_anew(struct table_shard *shard, struct table_entry *entry, struct writer_config *config,
+	   struct writer *writer)
+{
+	bool written = handover_is_written(writer->store, entry, clock_mono_ms());
+
+	config->length = 0;
+	if (config->existing == EXISTING_CONTINUE && config->offset != 0)
+		return -ERANGE;
+	if (written && config->refuse_second)
+		return -EBUSY;
+	writer->object = object_new(writer->store, config->path, config->content_type, 0);
+	if (writer->object == NULL)
+		return -ENOMEM;
+	writer->object->id = store_next_number(writer->store);
+	/* Two encoders on one path never stop each other: the second one's version waits until
+	 * it is whole, or the first one fails. */
+	if (written && writer->role == WRITER_CURRENT)
+		handover_add_rival(shard, writer);
+	return 0;
+}
+
+/* Decides what kind of version this becomes, and makes it. The shard is locked. */
+static int
+begin(struct table_shard *shard, struct table_entry *entry, struct writer_config *config,
+      struct writer *writer)
+{
+	bool continues = config->existing == EXISTING_APPEND ||
+			 config->existing == EXISTING_CONTINUE;
+	enum object_state state =
+		entry->current != NULL ? object_status(entry->current).state : OBJECT_GONE;
+
+	writer->role = config->publish == PUBLISH_WHOLE ? WRITER_WHOLE : WRITER_CURRENT;
+	if (config->existing == EXISTING_REFUSE && entry->current != NULL &&
+	    state != OBJECT_INCOMPLETE && !handover_is_parked(entry))
+		return -EEXIST;
+	if (!continues || entry->current == NULL)
+		return begin_anew(shard, entry, config, writer);
+	if (state == OBJECT_LIVE)
+		return -EBUSY;
+	if (state == OBJECT_COMPLETE && config->refuse_complete)
+		return -EEXIST;
+	return begin_extension(entry, config, writer);
+}
+
+/* Whether CONFIG may be applied to what is at ENTRY. The shard is locked. */
+static int
+check_expected(struct table_entry *entry, const struct writer_config *config)
+{
+	if (!entry->known && (config->conditional || config->existing != EXISTING_REPLACE)) {
 		if (!config->absent)
 			return -EAGAIN;
 		entry->known = true;
 	}
-	if (config->existing == EXISTING_REFUSE && current != NULL && state != OBJECT_INCOMPLETE)
-		return -EEXIST;
-	writer->hidden = config->publish == PUBLISH_WHOLE;
-	if (config->existing == EXISTING_APPEND && current != NULL) {
-		int err;
+	return config->conditional && entry->current != config->expected ? -ESTALE : 0;
+}
 
-		if (state == OBJECT_LIVE || entry->extending)
-			return -EBUSY;
-		err = extend(store, current, config, &writer->object, writer->hash);
-		if (err == 0)
-			writer->extends = entry->extending = writer->hidden;
-		return err;
-	}
-	/* Two encoders on one path never stop each other: the second one's version waits until
-	 * it is whole. */
-	if (state == OBJECT_LIVE)
-		writer->hidden = true;
-	writer->object = object_new(store, config->path, config->content_type, 0);
-	if (writer->object == NULL)
-		return -ENOMEM;
-	writer->object->id = store_next_number(store);
+/* The parked writer of ENTRY, if CONFIG goes on where that stopped. The shard is locked. */
+static int
+resume(struct table_shard *shard, struct table_entry *entry, struct writer_config *config,
+       struct writer **out)
+{
+	if (!handover_is_parked(entry) ||
+	    (config->existing != EXISTING_APPEND && config->existing != EXISTING_CONTINUE))
+		return -ENOENT;
+	config->length = object_status(entry->current).length;
+	if (config->existing == EXISTING_CONTINUE && config->offset != config->length)
+		return -ERANGE;
+	*out = handover_resume(shard, entry);
+	(*out)->save->resumed = config->length > 0;
+	(*out)->keep_hash = true; /* who resumes once may do so again */
 	return 0;
 }
 
-/* The entry's shard is locked. */
-static void
-make_current(struct store *store, struct save *save, struct object *object)
+void
+writer_make_current(struct writer *writer)
 {
+	struct save *save = writer->save;
 	struct table_entry *entry = save->entry;
+	struct object *object = writer->object;
 
 	save->former = entry->current != NULL ? object_get(entry->current) : NULL;
+	save->created = entry->current == NULL;
 	save->former_known = entry->known;
-	object->seq = store_next_number(store);
+	save->ask_catalog = !entry->known;
+	/* The persister looks at the rest of the save once it sees a number. */
+	atomic_store(&object->seq, store_next_number(writer->store));
+	writer->role = WRITER_CURRENT;
+	entry->writer = object_status(object).state == OBJECT_LIVE ? writer : NULL;
 	table_set_current(entry, object);
 }
 
@@ -127,73 +177,104 @@ still_extends(struct table_entry *entry, const struct object *object)
 	return entry->current != NULL && entry->current->id == object->id;
 }
 
-static void
-free_writer(struct writer **writerp)
+void
+writer_free(struct writer **writerp)
 {
 	struct writer *writer = *writerp;
 
 	*writerp = NULL;
 	object_put(&writer->object);
+	object_put(&writer->expected);
 	XXH3_freeState(writer->hash);
 	free(writer->save);
 	free(writer);
 }
 
-int
-writer_open(struct store *store, const struct writer_config *config, struct writer **out)
+static struct writer *
+writer_new(struct store *store, const struct writer_config *config)
 {
 	struct writer *writer = calloc(1, sizeof(*writer));
+
+	if (writer == NULL)
+		return NULL;
+	writer->store = store;
+	writer->keep_hash = config->existing == EXISTING_APPEND ||
+			    config->existing == EXISTING_CONTINUE;
+	writer->save = calloc(1, sizeof(*writer->save));
+	writer->hash = XXH3_createState();
+	if (writer->save == NULL || writer->hash == NULL) {
+		writer_free(&writer);
+		return NULL;
+	}
+	XXH3_128bits_reset(writer->hash);
+	atomic_init(&writer->active_ms, clock_mono_ms());
+	return writer;
+}
+
+/* Opens WRITER's version at ENTRY. The shard is locked. */
+static int
+start(struct table_shard *shard, struct table_entry *entry, struct writer_config *config,
+      struct writer *writer)
+{
+	struct save *save = writer->save;
+	int err = begin(shard, entry, config, writer);
+
+	if (err != 0)
+		return err;
+	table_hold(shard, entry);
+	if (config->ttl_ms > 0)
+		writer->object->expires_ms = clock_wall_ms() + config->ttl_ms;
+	save->object = object_get(writer->object);
+	save->entry = entry;
+	save->saved = save->taken = object_status(writer->object).length;
+	save->resumed = save->saved > 0;
+	writer->told = save->saved;
+	if (writer->role == WRITER_CURRENT) {
+		handover_discard(shard, entry);
+		writer_make_current(writer);
+	} else if (config->conditional) {
+		writer->conditional = true;
+		writer->expected = config->expected != NULL ? object_get(config->expected) : NULL;
+	}
+	return 0;
+}
+
+int
+writer_open(struct store *store, struct writer_config *config, struct writer **out)
+{
+	struct writer *writer = writer_new(store, config);
 	struct table_shard *shard;
 	struct table_entry *entry;
-	struct save *save;
 	unsigned hash;
 	int err;
 
 	if (writer == NULL)
 		return -ENOMEM;
-	writer->store = store;
-	writer->keep_hash = config->existing == EXISTING_APPEND;
-	writer->save = save = calloc(1, sizeof(*save));
-	writer->hash = XXH3_createState();
-	if (save == NULL || writer->hash == NULL) {
-		free_writer(&writer);
-		return -ENOMEM;
-	}
-	XXH3_128bits_reset(writer->hash);
-
 	shard = table_lock(&store->table, config->path, &hash);
 	entry = table_lookup(shard, config->path, hash);
 	if (entry == NULL)
 		entry = table_add(&store->table, shard, config->path, hash);
 	if (entry == NULL) {
-		err = -ENOMEM;
-		goto unlock;
+		table_unlock(shard);
+		writer_free(&writer);
+		return -ENOMEM;
 	}
-	table_hold(shard, entry);
-	err = begin(store, config, entry, writer);
-	if (err == 0) {
-		if (config->ttl_ms > 0)
-			writer->object->expires_ms = clock_wall_ms() + config->ttl_ms;
-		save->object = object_get(writer->object);
-		save->entry = entry;
-		save->hidden = writer->hidden;
-		save->created = entry->current == NULL;
-		save->ask_catalog = !entry->known;
-		save->saved = save->taken = object_status(writer->object).length;
-		writer->told = save->saved;
-		if (!writer->hidden)
-			make_current(store, save, writer->object);
+	table_hold(shard, entry); /* also while this fails, so that it does not stay for ever */
+	err = check_expected(entry, config);
+	if (err == 0)
+		err = resume(shard, entry, config, out);
+	if (err == -ENOENT) {
+		err = start(shard, entry, config, writer);
+		if (err == 0) {
+			*out = writer;
+			writer = NULL;
+		}
 	}
-unlock:
 	table_unlock(shard);
-	if (err != 0) {
-		if (entry != NULL)
-			table_settle(&store->table, entry);
-		free_writer(&writer);
-		return err;
-	}
-	*out = writer;
-	return 0;
+	table_settle(&store->table, entry);
+	if (writer != NULL)
+		writer_free(&writer);
+	return err;
 }
 
 struct object *
@@ -236,6 +317,7 @@ writer_commit(struct writer *writer, size_t length)
 		return;
 	tail_commit(tail, length);
 	object_notify(writer->object);
+	atomic_store_explicit(&writer->active_ms, clock_mono_ms(), memory_order_relaxed);
 	XXH3_128bits_update(writer->hash, writer->space, length);
 	now = atomic_load_explicit(&tail->length, memory_order_relaxed);
 	/* The first bytes start the persister's one-second clock. */
@@ -322,21 +404,23 @@ writer_finish(struct writer **writerp, struct writer_receipt *receipt)
 	XXH128_canonicalFromHash(&etag, XXH3_128bits_digest(writer->hash));
 	memcpy(object->etag, etag.digest, sizeof(object->etag));
 	memcpy(receipt->etag, etag.digest, sizeof(receipt->etag));
+	receipt->stale = false;
 	if (writer->keep_hash) {
 		object->hash = writer->hash;
 		writer->hash = NULL;
 	}
 	shard = table_lock(&store->table, object->path, &hash);
-	if (writer->hidden) {
+	handover_remove(shard, writer);
+	if (writer->role != WRITER_CURRENT) {
 		/* The last byte is here: in one step the whole of it becomes current. */
 		object->mtime_ms = clock_wall_ms();
-		if (writer->extends && !still_extends(save->entry, object)) {
+		receipt->stale = writer->conditional && save->entry->current != writer->expected;
+		if ((writer->extends && !still_extends(save->entry, object)) || receipt->stale) {
 			object_set_state(object, OBJECT_GONE);
 		} else {
 			object_set_state(object, OBJECT_COMPLETE);
-			save->created = save->entry->current == NULL;
-			save->ask_catalog = !save->entry->known;
-			make_current(store, save, object);
+			handover_discard(shard, save->entry);
+			writer_make_current(writer);
 		}
 	} else {
 		object_set_state(object, OBJECT_COMPLETE);
@@ -346,30 +430,48 @@ writer_finish(struct writer **writerp, struct writer_receipt *receipt)
 	table_unlock(shard);
 	save->receipt = receipt;
 	end(writer, SAVE_FINISHED);
-	free_writer(&writer);
+	writer_free(&writer);
 }
 
 void
-writer_abort(struct writer **writerp)
+writer_lose(struct writer *writer)
 {
-	struct writer *writer = *writerp;
-
-	*writerp = NULL;
-	if (writer == NULL)
-		return;
 	if (writer->keep_hash) {
 		writer->object->hash = writer->hash;
 		writer->hash = NULL;
 	}
-	if (writer->extends) {
-		unsigned hash;
-		struct table_shard *shard =
-			table_lock(&writer->store->table, writer->object->path, &hash);
-
+	if (writer->extends)
 		still_extends(writer->save->entry, writer->object);
-		table_unlock(shard);
-	}
-	object_set_state(writer->object, writer->hidden ? OBJECT_GONE : OBJECT_INCOMPLETE);
+	object_set_state(writer->object, writer->role == WRITER_WHOLE || writer->role == WRITER_RIVAL
+						 ? OBJECT_GONE
+						 : OBJECT_INCOMPLETE);
 	end(writer, SAVE_ABORTED);
-	free_writer(&writer);
+	writer_free(&writer);
+}
+
+static void
+leave(struct writer **writerp, bool may_return)
+{
+	struct writer *writer = *writerp;
+	struct table_shard *shard;
+	unsigned hash;
+
+	*writerp = NULL;
+	if (writer == NULL)
+		return;
+	shard = table_lock(&writer->store->table, writer->object->path, &hash);
+	handover_vanished(shard, writer, may_return);
+	table_unlock(shard);
+}
+
+void
+writer_abort(struct writer **writer)
+{
+	leave(writer, true);
+}
+
+void
+writer_drop(struct writer **writer)
+{
+	leave(writer, false);
 }

@@ -18,7 +18,12 @@ struct writer;
 struct object;
 
 enum publish { PUBLISH_LIVE, PUBLISH_WHOLE };
-enum existing { EXISTING_REPLACE, EXISTING_APPEND, EXISTING_REFUSE };
+enum existing {
+	EXISTING_REPLACE,
+	EXISTING_APPEND,
+	EXISTING_REFUSE,
+	EXISTING_CONTINUE, /* append at a given offset, which must be the present end */
+};
 
 struct writer_config {
 	const char *path;         /* decoded, NUL-terminated; copied */
@@ -27,19 +32,33 @@ struct writer_config {
 	enum existing existing;
 	int64_t ttl_ms; /* 0: never expires */
 	bool absent;    /* a store_load of this path just answered -ENOENT */
+	bool refuse_second;   /* -EBUSY, and no version of its own, while another is being written */
+	bool refuse_complete; /* CONTINUE: -EEXIST if what is there is complete */
+	uint64_t offset;      /* CONTINUE */
+	uint64_t length;      /* out, with -ERANGE: the present length */
+
+	/* It is only valid while EXPECTED is the current version (NULL: while there is none); the caller
+	 * holds the reference. A version that is hidden until it is complete is judged again then. */
+	bool conditional;
+	struct object *expected;
 };
 
-/* Begins a version. A LIVE one is current, readable and listed when this returns; a WHOLE one,
- * and one whose path another writer is still writing, when it is finished.
+/* Begins a version. A LIVE one is current, readable and listed when this returns; a WHOLE one when it is
+ * finished. One whose path another writer is still writing is current when it is finished, or as soon as the
+ * other vanishes or is silent for the store's writer_takeover_ms. APPEND and CONTINUE go on with the version
+ * that is there; within the store's resume_window_ms after its sender vanished they do so in place, and
+ * its readers notice nothing.
  *   0
- *   -EAGAIN   REFUSE and APPEND must know what exists: store_load the path (for APPEND with to_extend),
- *             then call again
+ *   -EAGAIN   all but an unconditional REPLACE must know what exists: store_load the path (for APPEND
+ *             and CONTINUE with to_extend), then call again
+ *   -ESTALE   conditional, and EXPECTED is not what is there (any more)
+ *   -ERANGE   existing is CONTINUE and offset is not the present length, which is in config->length
  *   -EEXIST   the path exists and existing is REFUSE
- *   -EBUSY    existing is APPEND and the object is being written, or not on disk yet
+ *   -EBUSY    existing is APPEND or CONTINUE and the object is being written, or not on disk yet
  *   -ENOSPC   the disk is full and nothing may go
  *   -ENOMEM
  */
-int writer_open(struct store *store, const struct writer_config *config, struct writer **out);
+int writer_open(struct store *store, struct writer_config *config, struct writer **out);
 
 /* The version that is being written; the writer holds the reference. */
 struct object *writer_object(const struct writer *writer);
@@ -79,6 +98,7 @@ struct writer_receipt {
 	bool created;            /* out: no object had this path (201), else 204 */
 	bool cancelled;          /* out: the object was deleted meanwhile, or what a WHOLE one was
 				  * to be appended to is not current any more: 410 */
+	bool stale;              /* out: what it was to replace is not there any more: 412 */
 	uint8_t etag[16];        /* out: XXH3-128 of the whole object */
 };
 
@@ -87,8 +107,12 @@ struct writer_receipt {
  * receipt is delivered before store_close returns. */
 void writer_finish(struct writer **writer, struct writer_receipt *receipt);
 
-/* The sender vanished: a live version becomes INCOMPLETE, one that nobody could see yet is dropped.
+/* The sender vanished: a live version becomes INCOMPLETE when nobody goes on with it within the resume
+ * window, one that nobody could see yet is dropped.
  * Consumes the writer. Accepts a pointer to NULL. */
 void writer_abort(struct writer **writer);
+
+/* The sender was refused and knows it: as writer_abort, but nobody waits for another one to go on. */
+void writer_drop(struct writer **writer);
 
 #endif

@@ -44,6 +44,8 @@ defaults_are_those_of_the_contract(void **state)
 	assert_int_equal(o.ingest_idle_ms, 60000);
 	assert_int_equal(o.send_timeout_ms, 30000);
 	assert_int_equal(o.drain_timeout_ms, 5000);
+	assert_int_equal(o.resume_window_ms, 10000);
+	assert_int_equal(o.writer_takeover_ms, 5000);
 	assert_int_equal(o.log_level, LOG_LEVEL_NOTICE);
 	options_free(&o);
 	assert_null(o.data_dir);
@@ -64,6 +66,8 @@ defaults_are_those_of_the_store(void **state)
 	assert_int_equal(o.volume_size, config.volume_size);
 	assert_int_equal(o.memory_max, config.memory_max);
 	assert_int_equal(o.tail_max, config.tail_max);
+	assert_int_equal(o.resume_window_ms, config.resume_window_ms);
+	assert_int_equal(o.writer_takeover_ms, config.writer_takeover_ms);
 	options_free(&o);
 }
 
@@ -190,6 +194,7 @@ rules_take_their_own_keys(void **state)
 		{
 			{"publish", "whole"},
 			{"existing", "refuse"},
+			{"second_writer", "refuse"},
 			{"content_type", "video/mp4; codecs=\"avc1\""},
 			{"cache_control", "public, max-age=31536000, immutable"},
 		},
@@ -210,6 +215,7 @@ rules_take_their_own_keys(void **state)
 	assert_string_equal(rule.pattern, "/live/*");
 	assert_int_equal(rule.publish, -1);
 	assert_int_equal(rule.existing, -1);
+	assert_int_equal(rule.second_writer, -1);
 	assert_int_equal(rule.ttl_ms, -1);
 	assert_int_equal(rule.hold_ms, -1);
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
@@ -222,8 +228,9 @@ rules_take_their_own_keys(void **state)
 			fail_msg("%s = '%s' was taken", bad[i].key, bad[i].value);
 	assert_int_equal(rule.publish, PUBLISH_WHOLE);
 	assert_int_equal(rule.existing, EXISTING_REFUSE);
-	assert_string_equal(rule.content_type, good[2].value);
-	assert_string_equal(rule.cache_control, good[3].value);
+	assert_int_equal(rule.second_writer, SECOND_REFUSE);
+	assert_string_equal(rule.content_type, good[3].value);
+	assert_string_equal(rule.cache_control, good[4].value);
 	options_rule_free(&rule);
 	assert_int_equal(options_rule_init(&rule, "live/*", why, sizeof(why)), -EINVAL);
 	options_rule_free(&rule);

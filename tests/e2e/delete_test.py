@@ -7,6 +7,8 @@ from harness import Case, main, pattern, wait_until
 
 
 class Delete(Case):
+    CONFIG = "resume_window = 0s\n"
+
     def delete(self, target, *headers):
         with self.server.connect() as client:
             return client.request("DELETE", target, *headers)

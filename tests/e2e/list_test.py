@@ -9,6 +9,8 @@ from harness import Case, main
 
 
 class List(Case):
+    CONFIG = "resume_window = 0s\n"
+
     def names(self, *names):
         """Stores NAMES; returns their paths."""
         client = self.connect()

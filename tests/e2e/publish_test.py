@@ -121,7 +121,9 @@ class Writers(Case):
 
 
 class Vanishing(Case):
-    """The sender is gone before the end: readers must not take the object for whole."""
+    """The sender is gone before the end, for good: readers must not take the object for whole."""
+
+    CONFIG = "resume_window = 100ms\n"
 
     def vanish(self, ending, headers=None):
         target = self.path(ending)
@@ -185,7 +187,7 @@ class Vanishing(Case):
 
 
 class IdleSender(Case):
-    CONFIG = "ingest_idle = 1s\n"
+    CONFIG = "ingest_idle = 1s\nresume_window = 0s\n"
 
     def test_a_silent_sender_counts_as_vanished(self):
         self.writer(self.path("a"), b"half")

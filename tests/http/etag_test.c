@@ -136,6 +136,44 @@ a_range_applies_only_to_what_if_range_names(void **state)
 	}
 }
 
+static void
+writes_are_allowed_on_what_they_expect(void **state)
+{
+	static const struct {
+		const char *fields;
+		bool on_nothing, on_tagged, on_growing;
+	} cases[] = {
+		{"", true, true, true},
+		{"If-None-Match: *\r\n", true, false, false},
+		{"If-None-Match: " TAG "\r\n", true, false, true},
+		{"If-None-Match: W/" TAG "\r\n", true, false, true},
+		{"If-None-Match: \"x\"\r\n", true, true, true},
+		{"If-Match: *\r\n", false, true, true},
+		{"If-Match: " TAG "\r\n", false, true, false},
+		{"If-Match: \"x\", " TAG "\r\n", false, true, false},
+		{"If-Match: W/" TAG "\r\n", false, false, false},
+		{"If-Match: \"x\"\r\n", false, false, false},
+		{"If-Match: \"x\"\r\nIf-Match: " TAG "\r\n", false, true, false},
+		{"If-Unmodified-Since: " EARLIER "\r\n", true, false, false},
+		{"If-Unmodified-Since: " THEN "\r\n", true, true, true},
+		{"If-Unmodified-Since: nonsense\r\n", true, true, true},
+		{"If-Match: " TAG "\r\nIf-Unmodified-Since: " EARLIER "\r\n", false, true, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[512];
+		struct head head;
+
+		make_head(cases[i].fields, text, sizeof(text), &head);
+		assert_int_equal(etag_has_preconditions(&head), cases[i].fields[0] != '\0');
+		if (etag_write_allowed(&head, false, NULL, -1, NOW) != cases[i].on_nothing ||
+		    etag_write_allowed(&head, true, TAG, MTIME, NOW) != cases[i].on_tagged ||
+		    etag_write_allowed(&head, true, NULL, MTIME, NOW) != cases[i].on_growing)
+			fail_msg("%s", cases[i].fields);
+	}
+}
+
 int
 main(void)
 {
@@ -144,6 +182,7 @@ main(void)
 		cmocka_unit_test(lists_name_tags),
 		cmocka_unit_test(preconditions_are_evaluated_in_order),
 		cmocka_unit_test(a_range_applies_only_to_what_if_range_names),
+		cmocka_unit_test(writes_are_allowed_on_what_they_expect),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

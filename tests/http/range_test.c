@@ -159,6 +159,90 @@ a_malformed_content_range_is_no_content_range(void **state)
 	}
 }
 
+static void
+a_range_of_what_grows_waits_for_its_bytes(void **state)
+{
+	static const struct {
+		const char *value;
+		int rc;
+		uint64_t first, end;
+		const char *positions;
+	} cases[] = {
+		{"bytes=0-", 0, 0, RANGE_OPEN, "bytes 0-9007199254740991/*"},
+		{"bytes=100-", 0, 100, RANGE_OPEN, "bytes 100-9007199254740991/*"},
+		{"bytes=101-", -ERANGE, 0, 0, ""},
+		{"bytes=0-9", 0, 0, 10, "bytes 0-9/*"},
+		{"bytes=50-500", 0, 50, 501, "bytes 50-500/*"},
+		{"bytes=100-100", 0, 100, 101, "bytes 100-100/*"},
+		{"bytes=101-200", -ERANGE, 0, 0, ""},
+		{"bytes=7-9007199254740990", 0, 7, UINT64_C(9007199254740991),
+		 "bytes 7-9007199254740990/*"},
+		{"bytes=7-9007199254740991", 0, 7, RANGE_OPEN, "bytes 7-9007199254740991/*"},
+		{"bytes=7-009007199254740999", 0, 7, RANGE_OPEN, "bytes 7-009007199254740999/*"},
+		{"bytes=7-18446744073709551615", 0, 7, RANGE_OPEN,
+		 "bytes 7-18446744073709551615/*"},
+		{"bytes=7-99999999999999999999999", 0, 7, RANGE_OPEN,
+		 "bytes 7-99999999999999999999999/*"},
+		{"bytes=18446744073709551615-", -ERANGE, 0, 0, ""},
+		{"bytes=99999999999999999999999-", -ERANGE, 0, 0, ""},
+		{"bytes=-5", -EINVAL, 0, 0, ""},
+		{"bytes=0-99999999999999999999999999999999999999999999999999999999999999999999999999"
+		 "99999999999999999999999999999999999999999999999999999999999999999999999999999999",
+		 -EINVAL, 0, 0, ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char positions[RANGE_POSITIONS_SIZE] = "";
+		uint64_t first = 0, end = 0;
+		struct range_spec spec;
+		size_t count;
+
+		assert_int_equal(range_parse(slice_of(cases[i].value), &spec, 1, &count), 0);
+		if (range_resolve_growing(&spec, 100, &first, &end, positions) != cases[i].rc ||
+		    first != cases[i].first || end != cases[i].end ||
+		    strcmp(positions, cases[i].positions) != 0)
+			fail_msg("%s: %llu %llu %s", cases[i].value, (unsigned long long)first,
+				 (unsigned long long)end, positions);
+	}
+}
+
+static void
+a_set_of_ranges_is_taken_as_asked_unless_it_overlaps(void **state)
+{
+	static const struct {
+		const char *value;
+		int rc;
+		struct range_bytes bytes[3];
+	} cases[] = {
+		{"bytes=0-0", 1, {{0, 1}}},
+		{"bytes=0-9,20-29", 2, {{0, 10}, {20, 30}}},
+		{"bytes=20-29,0-9,-10", 3, {{20, 30}, {0, 10}, {90, 100}}},
+		{"bytes=0-9,10-19", 2, {{0, 10}, {10, 20}}},
+		{"bytes=0-9,200-300", 1, {{0, 10}}},
+		{"bytes=200-300,5-5,-0", 1, {{5, 6}}},
+		{"bytes=200-300,100-", -ERANGE, {{0, 0}}},
+		{"bytes=0-9,9-19", -EINVAL, {{0, 0}}},
+		{"bytes=0-,0-", -EINVAL, {{0, 0}}},
+		{"bytes=50-60,0-99", -EINVAL, {{0, 0}}},
+		{"bytes=0-9,20-29,-95", -EINVAL, {{0, 0}}},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct range_spec specs[3];
+		struct range_bytes bytes[3];
+		size_t count;
+		int rc;
+
+		assert_int_equal(range_parse(slice_of(cases[i].value), specs, 3, &count), 0);
+		rc = range_resolve_set(specs, count, 100, bytes);
+		if (rc != cases[i].rc ||
+		    (rc > 0 && memcmp(bytes, cases[i].bytes, (size_t)rc * sizeof(bytes[0])) != 0))
+			fail_msg("%s", cases[i].value);
+	}
+}
+
 int
 main(void)
 {
@@ -168,6 +252,8 @@ main(void)
 		cmocka_unit_test(several_ranges_are_kept_in_order_and_bounded),
 		cmocka_unit_test(uploads_say_which_bytes_they_are),
 		cmocka_unit_test(a_malformed_content_range_is_no_content_range),
+		cmocka_unit_test(a_range_of_what_grows_waits_for_its_bytes),
+		cmocka_unit_test(a_set_of_ranges_is_taken_as_asked_unless_it_overlaps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,7 @@
 
 #include "http/rules.h"
 
-#define UNSET .publish = -1, .existing = -1, .ttl_ms = -1, .hold_ms = -1
+#define UNSET .publish = -1, .existing = -1, .second_writer = -1, .ttl_ms = -1, .hold_ms = -1
 
 static void
 without_rules_playlists_are_whole_and_the_rest_is_live(void **state)
@@ -25,6 +25,7 @@ without_rules_playlists_are_whole_and_the_rest_is_live(void **state)
 	policy = rules_policy(rules, "/a.m4s");
 	assert_int_equal(policy.publish, PUBLISH_LIVE);
 	assert_int_equal(policy.existing, EXISTING_REPLACE);
+	assert_int_equal(policy.second_writer, SECOND_VERSION);
 	assert_null(policy.content_type);
 	assert_null(policy.cache_control);
 	assert_int_equal(policy.ttl_ms, 0);

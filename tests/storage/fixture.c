@@ -44,6 +44,7 @@ fixture_setup_closed(void **state)
 	snprintf(f->data, sizeof(f->data), "%s/data", f->dir);
 	store_config_defaults(&f->config);
 	f->config.sync = false;
+	f->config.resume_window_ms = 0; /* who vanishes is gone, unless a test says otherwise */
 	f->config.volume_size = (uint64_t)32 << 20;
 	f->config.workers = 1;
 	f->boxes[0] = &f->mailbox;
