@@ -41,6 +41,7 @@ static const char *const second_writer_names[] = {
 #define KIB UINT64_C(1024)
 #define MIB (KIB * 1024)
 #define GIB (MIB * 1024)
+#define HOLD_MAX_MS UINT64_C(300000)
 #define DAY_MS UINT64_C(86400000)
 
 #define AT(field) offsetof(struct options, field)
@@ -90,6 +91,8 @@ const struct option_key options_rule_keys[] = {
 	 "what a PUT does to an object that exists: replace, append or refuse"},
 	{"second_writer", OPTION_CHOICE, IN_RULE(second_writer), 0, 0, second_writer_names, NULL,
 	 "what a PUT gets while another is at work: a version of its own, or refuse"},
+	{"hold", OPTION_DURATION, IN_RULE(hold_ms), 0, HOLD_MAX_MS, NULL, NULL,
+	 "a GET of what is not there waits this long for an upload to begin"},
 	{"content_type", OPTION_MEDIA, IN_RULE(content_type), 0, 0, NULL, NULL,
 	 "media type, whatever the sender says"},
 	{"cache_control", OPTION_TEXT, IN_RULE(cache_control), 0, 0, NULL, NULL,

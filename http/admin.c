@@ -7,6 +7,7 @@
 #include "base/metrics.h"
 #include "http/list.h"
 #include "http/path.h"
+#include "http/purge.h"
 #include "http/reply.h"
 #include "storage/store.h"
 
@@ -54,28 +55,51 @@ metrics(struct conn *conn, struct slice query)
 	evbuffer_free(out);
 }
 
+/* The prefix that QUERY names, or EVERYTHING if it names none. False when the answer was given. */
+static bool
+find_prefix(struct conn *conn, struct slice query, const char *everything,
+	    char prefix[PATH_NAME_MAX + 1])
+{
+	int rc = path_query(query, "prefix", prefix, PATH_NAME_MAX + 1);
+
+	if (rc == -ENOENT && everything != NULL) {
+		snprintf(prefix, PATH_NAME_MAX + 1, "%s", everything);
+		return true;
+	}
+	if (rc == 0 && prefix[0] == '/')
+		return true;
+	reply_text(conn, 400, "prefix is a path that begins with /");
+	return false;
+}
+
 static void
 list(struct conn *conn, struct slice query)
 {
 	char prefix[PATH_NAME_MAX + 1];
-	int rc = path_query(query, "prefix", prefix, sizeof(prefix));
 
-	if (rc == -ENOENT)
-		snprintf(prefix, sizeof(prefix), "/");
-	if ((rc != 0 && rc != -ENOENT) || prefix[0] != '/')
-		reply_text(conn, 400, "prefix is a path that begins with /");
-	else
+	if (find_prefix(conn, query, "/", prefix))
 		list_start(conn, prefix, query);
+}
+
+/* Nobody deletes everything by leaving something out. */
+static void
+purge(struct conn *conn, struct slice query)
+{
+	char prefix[PATH_NAME_MAX + 1];
+
+	if (find_prefix(conn, query, NULL, prefix))
+		purge_start(conn, prefix);
 }
 
 static const struct {
 	const char *path;
-	void (*answer)(struct conn *conn, struct slice query);
+	void (*get)(struct conn *conn, struct slice query);
+	void (*delete)(struct conn *conn, struct slice query); /* or NULL */
 } pages[] = {
-	{"/healthz", healthz},
-	{"/readyz", readyz},
-	{"/metrics", metrics},
-	{"/list", list},
+	{"/healthz", healthz, NULL},
+	{"/readyz", readyz, NULL},
+	{"/metrics", metrics, NULL},
+	{"/list", list, purge},
 };
 
 void
@@ -85,11 +109,14 @@ admin_request(struct conn *conn, const char *path, struct slice query)
 		if (strcmp(pages[i].path, path) != 0)
 			continue;
 		if (conn->head.method == METHOD_GET || conn->head.method == METHOD_HEAD) {
-			pages[i].answer(conn, query);
-			return;
+			pages[i].get(conn, query);
+		} else if (conn->head.method == METHOD_DELETE && pages[i].delete != NULL) {
+			pages[i].delete(conn, query);
+		} else {
+			reply_header(conn, "Allow",
+				     pages[i].delete != NULL ? "GET, HEAD, DELETE" : "GET, HEAD");
+			reply_text(conn, 405, "this method is not answered here");
 		}
-		reply_header(conn, "Allow", "GET, HEAD");
-		reply_text(conn, 405, "only GET and HEAD are answered here");
 		return;
 	}
 	reply_text(conn, 404, "there is no such page");

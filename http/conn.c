@@ -107,6 +107,16 @@ restore_timeouts(struct conn *conn)
 }
 
 void
+conn_watch(struct conn *conn)
+{
+	struct timeval send = worker_timeval(conn->worker->config->send_timeout_ms);
+
+	bufferevent_set_timeouts(conn->bev, NULL, &send);
+	conn->no_read_timeout = true;
+	bufferevent_enable(conn->bev, EV_READ);
+}
+
+void
 conn_drop_head(struct conn *conn)
 {
 	free(conn->text);

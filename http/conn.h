@@ -81,6 +81,9 @@ void conn_attach(struct conn *conn, void (*gone)(void *), void *handler);
 /* The handler has given everything to evhttp, or gives up: it is not told any more. */
 void conn_detach(struct conn *conn);
 
+/* The handler waits for long before it replies: silence is no fault, but that the client leaves is told. */
+void conn_watch(struct conn *conn);
+
 /* The text of the head is not needed any more: a reader may wait for long. */
 void conn_drop_head(struct conn *conn);
 

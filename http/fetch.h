@@ -1,12 +1,10 @@
-/* fetch.h - GET and HEAD: finds the object, checks the preconditions, serves what is complete.
+/* fetch.h - GET and HEAD: finds the object, or waits for it to begin; represent.h answers with it.
  *
- *   LOOKUP --letter--> first bytes --in memory--> SENDING --drained--> SENDING ...--> done
- *                          \--on disk only--> WARMING --letter--> SENDING
+ *   LOOKUP --letter--> found: represent; not there: 404, or under a rule's hold:
+ *     --> HOLDING --begun--> LOOKUP
+ *            \--deadline--> 404
  *
- * Bytes go out as references into the mapping of their volume, or into the tail, never copied, with at
- * most QUEUE_MAX of them queued. What still grows, or never became complete, is live.h's.
- *
- * Deadlines: the store answers letters; SENDING has the bufferevent's send_timeout.
+ * Deadlines: the store answers the letters of LOOKUP; HOLDING has the rule's hold.
  *
  * Threads  the worker's.
  */

@@ -293,13 +293,10 @@ reply_flush(struct conn *conn)
 void
 reply_live_start(struct conn *conn, int code)
 {
-	struct timeval send = worker_timeval(conn->worker->config->send_timeout_ms);
-
 	if (conn->head.minor == 0)
 		conn->close_after = true;
 	prepare(conn, code);
-	/* It waits in silence for as long as the writer does. */
-	bufferevent_set_timeouts(conn->bev, NULL, &send);
-	conn->no_read_timeout = true;
 	evhttp_send_reply_start(conn->evreq, code, phrase(code));
+	/* It waits in silence for as long as the writer does. */
+	conn_watch(conn);
 }

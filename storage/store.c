@@ -245,7 +245,7 @@ out:
 }
 
 static int
-load(struct store *store, const char *path, struct object **out)
+load(struct store *store, const char *path, struct object **out, uint64_t *news)
 {
 	int err;
 
@@ -262,6 +262,7 @@ load(struct store *store, const char *path, struct object **out)
 		if (err == 0 || err == -ENOENT)
 			err = adopt(store, path, evictions, from.object, out);
 		object_put(&from.object);
+		*news = evictions;
 	} while (err == -ESTALE);
 	return err;
 }
@@ -303,7 +304,7 @@ load_run(struct pool_job *job)
 {
 	struct store_load *request = (struct store_load *)job;
 	struct object *object = NULL;
-	int err = load(request->store, request->path, &object);
+	int err = load(request->store, request->path, &object, &request->news);
 
 	if (err == 0 && request->to_extend && has_ended(object))
 		err = prepare_extension(request->store, object);

@@ -66,6 +66,7 @@ struct store_load {
 	struct letter letter;    /* in: deliver is set */
 	int result;              /* out: 0, -ENOENT, -EIO (the catalog can't be read), -ENOMEM */
 	struct object *object;   /* out: a reference, when result is 0 */
+	uint64_t news;           /* out: for hold_begin, when result is -ENOENT */
 };
 
 void store_load(struct store_load *load);

@@ -19,6 +19,8 @@ table_init(struct table *table, uint64_t memory_max)
 		TAILQ_INIT(&shard->idle);
 		TAILQ_INIT(&shard->parked);
 		TAILQ_INIT(&shard->rivals);
+		TAILQ_INIT(&shard->holds);
+		shard->hold_count = 0;
 		shard->resident = 0;
 		shard->evictions = 0;
 	}

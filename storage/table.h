@@ -40,6 +40,7 @@ struct table_entry {
 
 TAILQ_HEAD(table_list, table_entry);
 TAILQ_HEAD(writer_list, writer);
+TAILQ_HEAD(hold_list, hold);
 
 struct table_shard {
 	pthread_mutex_t lock;
@@ -48,6 +49,8 @@ struct table_shard {
 	struct table_list idle;    /* most recently used first */
 	struct writer_list parked; /* writers without a sender, longest first */
 	struct writer_list rivals; /* writers that would take over from the present one */
+	struct hold_list holds;    /* who waits for a path to get an object; see hold.h */
+	unsigned hold_count;       /* of holds */
 	size_t resident;           /* bytes of idle entries */
 	uint64_t evictions;        /* entries that were taken out */
 };

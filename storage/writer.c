@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "storage/handover.h"
+#include "storage/hold.h"
 #include "storage/save.h"
 #include "storage/store_internal.h"
 #include "storage/writer_internal.h"
@@ -166,6 +167,7 @@ writer_make_current(struct writer *writer)
 	writer->role = WRITER_CURRENT;
 	entry->writer = object_status(object).state == OBJECT_LIVE ? writer : NULL;
 	table_set_current(entry, object);
+	hold_wake(&writer->store->table.shards[entry->shard], entry);
 }
 
 /* Ends a hidden version's claim on the id it shares. True if what it continues is still current: if that

@@ -195,12 +195,14 @@ rules_take_their_own_keys(void **state)
 			{"publish", "whole"},
 			{"existing", "refuse"},
 			{"second_writer", "refuse"},
+			{"hold", "2500ms"},
 			{"content_type", "video/mp4; codecs=\"avc1\""},
 			{"cache_control", "public, max-age=31536000, immutable"},
 		},
 	  bad[] = {
 		  {"publish", "now"},
 		  {"existing", ""},
+		  {"hold", "6m"},
 		  {"content_type", "mp4"},
 		  {"content_type", "/mp4"},
 		  {"content_type", "video/"},
@@ -229,8 +231,9 @@ rules_take_their_own_keys(void **state)
 	assert_int_equal(rule.publish, PUBLISH_WHOLE);
 	assert_int_equal(rule.existing, EXISTING_REFUSE);
 	assert_int_equal(rule.second_writer, SECOND_REFUSE);
-	assert_string_equal(rule.content_type, good[3].value);
-	assert_string_equal(rule.cache_control, good[4].value);
+	assert_int_equal(rule.hold_ms, 2500);
+	assert_string_equal(rule.content_type, good[4].value);
+	assert_string_equal(rule.cache_control, good[5].value);
 	options_rule_free(&rule);
 	assert_int_equal(options_rule_init(&rule, "live/*", why, sizeof(why)), -EINVAL);
 	options_rule_free(&rule);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the admin listener promises."""
 
-from harness import Case, Server, main
+from harness import Case, Server, main, wait_until
 
 
 class Admin(Case):
@@ -53,6 +53,87 @@ class Admin(Case):
         client.send(b"GET /healthz HTTP/1.1\r\nHost : t\r\n\r\n")
         self.assertEqual(client.read_reply().status, 400)
         self.assertEqual(self.connect_admin().get("/healthz").status, 200)
+
+
+class Purge(Case):
+    """DELETE /list?prefix=... deletes what the listing of that prefix shows."""
+
+    CONFIG = "memory_max = 1MiB\n"
+
+    def purge(self, query):
+        return self.connect_admin().request("DELETE", "/list" + query)
+
+    def fill(self, count, prefix):
+        client = self.connect()
+        for number in range(count):
+            self.assertEqual(client.put(f"{prefix}{number}", b"x").status, 201)
+
+    def test_everything_under_the_prefix_goes_and_nothing_else(self):
+        self.fill(2500, self.path("a/"))
+        self.fill(10, self.path("b/"))
+        self.put(self.path("a"), b"not below")
+        reply = self.purge("?prefix=" + self.path("a/"))
+        self.assertEqual((reply.status, reply.body), (200, b"2500\n"))
+        self.assertEqual(self.list_text(self.path("a/")), [])
+        self.assertEqual(len(self.list_text(self.path("b/"))), 10)
+        self.assertEqual(self.get(self.path("a/7")).status, 404)
+        self.assertEqual(self.get(self.path("a")).status, 200)
+        self.assertEqual(self.purge("?prefix=" + self.path("a/")).body, b"0\n")
+        self.server.stop()
+        self.server.start()
+        self.assertEqual(self.list_text(self.path("a/")), [])
+        self.assertEqual(len(self.list_text(self.path("b/"))), 10)
+
+    def test_after_a_restart_too(self):
+        self.fill(300, self.path(""))
+        self.server.stop()
+        self.server.start()
+        self.assertEqual(self.purge("?prefix=" + self.path("")).body, b"300\n")
+        self.assertEqual(self.list_text(self.path("")), [])
+
+    def test_what_grows_is_deleted_too(self):
+        client = self.writer(self.path("a"), b"some")
+        reader = self.follow(self.path("a"))
+        self.assertEqual(self.purge("?prefix=" + self.path("")).body, b"1\n")
+        self.assertEqual(reader.read_until_cut(), b"some")
+        client.send_chunk(b"more")
+        self.assertEqual(client.read_reply("PUT").status, 410)
+
+    def test_the_prefix_is_decoded_and_must_be_given(self):
+        self.put(self.path("a%20b"), b"x")
+        for query in ("", "?", "?prefix=", "?prefix=a", "?prefix=%zz", "?limit=1"):
+            self.assertEqual(self.purge(query).status, 400, query)
+        self.assertEqual(self.purge("?prefix=" + self.path("a%20")).body, b"1\n")
+
+    def test_two_at_once_and_uploads_meanwhile(self):
+        self.fill(1500, self.path("a/"))
+        askers = [self.connect_admin() for _ in range(3)]
+        for asker in askers:
+            asker.send_head("DELETE", "/list?prefix=" + self.path("a/"))
+        client = self.connect()
+        for number in range(200):
+            reply = client.put(self.path(f"a/{number}"), b"new")
+            self.assertIn(reply.status, (201, 204, 410))  # it may be deleted while it comes
+        counts = [int(asker.read_reply().body) for asker in askers]
+        self.assertGreaterEqual(sum(counts), 1500)
+        self.assertLessEqual(sum(counts), 1700)
+        self.purge("?prefix=" + self.path("a/"))
+        self.assertEqual(self.list_text(self.path("a/")), [])
+
+    def test_it_goes_on_when_the_client_leaves(self):
+        self.fill(1500, self.path("a/"))
+        asker = self.connect_admin()
+        asker.send_head("DELETE", "/list?prefix=" + self.path("a/"))
+        asker.wait_taken()
+        asker.reset()
+        wait_until(lambda: not self.list_text(self.path("a/")), "the objects to go")
+
+    def test_other_pages_have_nothing_to_delete(self):
+        for page in ("/healthz", "/metrics", "/readyz"):
+            reply = self.connect_admin().request("DELETE", page)
+            self.assertEqual((reply.status, reply["Allow"]), (405, "GET, HEAD"))
+        self.assertEqual(self.connect_admin().put("/list?prefix=/", b"").status, 405)
+        self.assertEqual(self.connect().request("DELETE", "/list?prefix=/").status, 404)
 
 
 class NoAdmin(Case):
