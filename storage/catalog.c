@@ -17,6 +17,8 @@
 #define READERS_MAX 510
 #define LOCK_FILE_SIZE 65536 /* room for more than READERS_MAX, which are 64 bytes each */
 #define FILE_MODE 0640
+#define RESERVE ((off_t)8 << 20)     /* disk space that the file has before it needs it */
+#define RESERVE_LOW ((off_t)4 << 20) /* asked for again when there is less */
 #define DISK_FULL_BYTES 65536
 
 static const char *const table_names[ENTRY_TABLES] = {
@@ -142,6 +144,22 @@ check_file_size(struct catalog *catalog)
 	int fd, err = file_shortage(catalog, &fd, &size, &is_short);
 
 	return err == 0 && is_short ? -EBADMSG : err;
+}
+
+/* Keeps disk space behind the end of the file, so that a full disk does not keep the last records of the
+ * volumes out of the catalog, at the next start of all times. Not having it is no error. */
+static void
+reserve_space(struct catalog *catalog)
+{
+	uint64_t size;
+	bool is_short;
+	int fd;
+
+	if (file_shortage(catalog, &fd, &size, &is_short) != 0 ||
+	    (off_t)size + RESERVE_LOW <= catalog->reserved)
+		return;
+	if (fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)size, RESERVE) == 0)
+		catalog->reserved = (off_t)size + RESERVE;
 }
 
 /* LMDB need not have written the last pages it counts, if they are free. The file gets its full
@@ -271,6 +289,8 @@ catalog_open(const char *path, bool create, bool sync, struct catalog **out)
 		err = catalog_error(mdb_reader_check(catalog->env, NULL));
 	if (err == 0)
 		err = open_contents(catalog, create);
+	if (err == 0)
+		reserve_space(catalog);
 	if (err != 0) {
 		catalog_close(&catalog);
 		return err;

@@ -15,6 +15,7 @@
 #include <lmdb.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "storage/catalog.h"
 #include "storage/entry.h"
@@ -28,6 +29,7 @@ struct catalog {
 	MDB_txn *txn; /* NULL outside of it */
 	struct volume_change *changes; /* of volumes, written by catalog_commit */
 	uint64_t highest; /* id or seq in this transaction */
+	off_t reserved;   /* the file has disk space up to here */
 };
 
 /* 0 or -errno for what an LMDB call returned. */

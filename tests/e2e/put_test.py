@@ -129,6 +129,8 @@ class Types(Case):
 
 
 class Framing(Case):
+    CONFIG = "head_timeout = 120s\n"  # heads that come byte by byte, on a busy machine
+
     def test_a_body_by_content_length_comes_back(self):
         body = pattern(3_000_001)
         self.assertEqual(self.put(self.path("a"), body).status, 201)
