@@ -4,7 +4,7 @@
 import random
 import threading
 
-from harness import Case, Closed, main, pattern, wait_until
+from harness import PATIENCE, Case, Closed, main, pattern, wait_until
 
 
 class Parts(Case):
@@ -357,13 +357,17 @@ class Redundancy(Case):
 
     CONFIG = "resume_window = 500ms\nwriter_takeover = 500ms\n"
 
-    def encode(self, seed, dies, segments, body, faults):
-        """Uploads every segment; dies at random in some and goes on with the next."""
+    def encode(self, seed, dies, segments, body, faults, meet):
+        """Uploads every segment; dies at random in some and goes on with the next. All have begun
+        a segment before one ends it."""
         chance, client = random.Random(seed), self.server.connect()
         try:
             for number in range(segments):
                 target, dead = self.path(f"{number}.m4s"), dies and chance.random() < 0.5
-                client.begin_put(target)
+                client.begin_put(target, "Expect: 100-continue")
+                if client.read_head().status != 100:
+                    raise AssertionError(f"{target} was refused")
+                meet.wait(PATIENCE)
                 end = chance.randrange(len(body)) if dead else len(body)
                 for at in range(0, end, 20_000):
                     client.send_chunk(body[at:min(at + 20_000, end)])
@@ -374,14 +378,18 @@ class Redundancy(Case):
                     status = client.end_put().status
                     if status not in (201, 204):
                         faults.append((target, status))
-        except (Closed, OSError, AssertionError) as fault:
+                meet.wait(PATIENCE)
+        except (Closed, OSError, AssertionError, threading.BrokenBarrierError) as fault:
+            meet.abort()
             faults.append(fault)
         finally:
             client.close()
 
     def run_encoders(self, *dying):
         body, faults, segments = pattern(150_000), [], 30
-        threads = [threading.Thread(target=self.encode, args=(seed, dies, segments, body, faults))
+        meet = threading.Barrier(len(dying))
+        threads = [threading.Thread(target=self.encode,
+                                    args=(seed, dies, segments, body, faults, meet))
                    for seed, dies in enumerate(dying)]
         for thread in threads:
             thread.start()
