@@ -151,6 +151,10 @@ writer_open(struct store *store, const struct writer_config *config, struct writ
 
 	if (writer == NULL)
 		return -ENOMEM;
+	if (atomic_load_explicit(&store->full, memory_order_relaxed)) {
+		free(writer);
+		return -ENOSPC;
+	}
 	writer->store = store;
 	writer->keep_hash = config->existing == EXISTING_APPEND;
 	writer->save = save = calloc(1, sizeof(*save));
@@ -173,7 +177,8 @@ writer_open(struct store *store, const struct writer_config *config, struct writ
 	err = begin(store, config, entry, writer);
 	if (err == 0) {
 		if (config->ttl_ms > 0)
-			writer->object->expires_ms = clock_wall_ms() + config->ttl_ms;
+			writer->object->expires_ms =
+				expiry_now_ms(&store->expiry) + config->ttl_ms;
 		save->object = object_get(writer->object);
 		save->entry = entry;
 		save->hidden = writer->hidden;
