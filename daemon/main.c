@@ -143,6 +143,9 @@ store_start(struct daemon *d)
 	config.volume_size = o->volume_size;
 	config.memory_max = o->memory_max;
 	config.tail_max = o->tail_max;
+	config.disk_max = o->disk_max.bytes;
+	config.disk_percent = o->disk_max.percent;
+	config.evict = o->evict;
 	config.workers = d->workers;
 	config.mailboxes = server_mailboxes(d->server);
 	return store_open(&config, d->why, sizeof(d->why), &d->store);

@@ -20,9 +20,9 @@ struct catalog;
 
 /* Contiguous bytes of one object in one volume. */
 struct extent {
-	uint64_t offset; /* in the object */
+	uint64_t offset;   /* in the object */
 	uint64_t position; /* in the volume */
-	uint64_t hash; /* XXH3-64 of the bytes */
+	uint64_t hash;     /* XXH3-64 of the bytes */
 	uint32_t length;
 	uint32_t volume;
 };
@@ -30,8 +30,8 @@ struct extent {
 /* One row: the current version of a path. */
 struct catalog_row {
 	uint64_t id, seq;
-	struct record_name name; /* size: of an open version, what of it is stored */
-	bool open; /* no FINAL was seen */
+	struct record_name name;      /* size: of an open version, what of it is stored */
+	bool open;                    /* no FINAL was seen */
 	const struct extent *extents; /* ascending; NULL from catalog_list */
 	size_t nextents;
 };
@@ -107,8 +107,7 @@ int catalog_find_grave(struct catalog *catalog, const char *path, size_t length,
 
 /* The path of version ID, with its NUL, in PATH of SIZE bytes. *HIDDEN: it is under way, and not current.
  * -ENOENT: there is no such version any more, or one row has all of it. */
-int catalog_find_owner(struct catalog *catalog, uint64_t id, char *path, size_t size,
-		       bool *hidden);
+int catalog_find_owner(struct catalog *catalog, uint64_t id, char *path, size_t size, bool *hidden);
 
 /* Calls VISIT for up to LIMIT rows that expire at NOW or before, those that are due longest first, until
  * it returns other than 0. */

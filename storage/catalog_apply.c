@@ -66,8 +66,8 @@ put_row(struct catalog *catalog, const struct place *place, struct entry_row *ro
 	if (err == 0)
 		err = catalog_put(catalog, ENTRY_PATHS, &place->key, bytes,
 				  entry_encode_row(row, bytes));
-	return err != 0 ? err :
-			  catalog_expiry_put(catalog, name->expires_ms, row->id, name->path,
+	return err != 0 ? err
+			: catalog_expiry_put(catalog, name->expires_ms, row->id, name->path,
 					     name->path_length);
 }
 
@@ -81,8 +81,8 @@ bury_row(struct catalog *catalog, const struct place *place, uint64_t seq)
 
 	if (err == 0)
 		err = catalog_expiry_drop(catalog, name->expires_ms, place->row.id);
-	return err != 0 ? err :
-			  catalog_graves_put(catalog, &place->key, name->path, name->path_length,
+	return err != 0 ? err
+			: catalog_graves_put(catalog, &place->key, name->path, name->path_length,
 					     &grave);
 }
 
@@ -162,8 +162,8 @@ move_to_parts(struct catalog *catalog, const struct entry_row *row)
 	if (err == 0)
 		err = catalog_owners_put(catalog, row->id, row->only.volume, row->name.path,
 					 row->name.path_length);
-	return err != 0 ? err :
-			  catalog_add_live(catalog, row->only.volume, -(int64_t)row->only.length);
+	return err != 0 ? err
+			: catalog_add_live(catalog, row->only.volume, -(int64_t)row->only.length);
 }
 
 /* A version goes on at OFFSET: what was stored behind it, after bytes that were lost, is no part of
@@ -421,8 +421,8 @@ catalog_forget(struct catalog *catalog, uint64_t id)
 	if (err == 0 && (place.row.flags & ENTRY_INLINE))
 		err = catalog_owners_drop(catalog, id, UINT32_MAX);
 	if (err == 0 && !(place.row.flags & ENTRY_OPEN))
-		err = catalog_parts_drop(catalog, id, place.row.flags & ENTRY_INLINE ?
-							      0 : place.row.name.size);
+		err = catalog_parts_drop(catalog, id,
+					 place.row.flags & ENTRY_INLINE ? 0 : place.row.name.size);
 	return err;
 }
 
@@ -433,8 +433,7 @@ next_underway(struct catalog *catalog, uint64_t *id)
 	struct entry_key start;
 	MDB_cursor *cursor;
 	MDB_val key, value;
-	int err = catalog_error(
-		mdb_cursor_open(catalog->txn, catalog->tables[ENTRY_IDS], &cursor));
+	int err = catalog_error(mdb_cursor_open(catalog->txn, catalog->tables[ENTRY_IDS], &cursor));
 
 	if (err != 0)
 		return err;

@@ -42,8 +42,7 @@ show(const MDB_val *key, const MDB_val *value, int64_t now_ms,
 	int err;
 
 	if (key->mv_size != EXPIRY_KEY_SIZE ||
-	    !entry_intact(ENTRY_EXPIRY, key->mv_data, key->mv_size, value->mv_data,
-			  value->mv_size))
+	    !entry_intact(ENTRY_EXPIRY, key->mv_data, key->mv_size, value->mv_data, value->mv_size))
 		return -EBADMSG;
 	if ((int64_t)get_be64(key->mv_data) > now_ms)
 		return 1;

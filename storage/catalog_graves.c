@@ -11,8 +11,8 @@ catalog_graves_get(struct catalog *catalog, MDB_txn *txn, const struct entry_key
 	MDB_val value;
 	int err = catalog_get(catalog, txn, ENTRY_GRAVES, key, &value);
 
-	return err != 0 ? err :
-			  entry_decode_grave(value.mv_data, value.mv_size, grave, &path, &length);
+	return err != 0 ? err
+			: entry_decode_grave(value.mv_data, value.mv_size, grave, &path, &length);
 }
 
 int

@@ -85,9 +85,9 @@ read_owner(struct catalog *catalog, MDB_txn *txn, uint64_t id, char *path, size_
 		err = -ENOENT;
 	else if (err == 1)
 		err = entry_intact(ENTRY_OWNERS, key.mv_data, key.mv_size, value.mv_data,
-				   value.mv_size) ?
-			      entry_decode_path(value.mv_data, value.mv_size, &owner, &length) :
-			      -EBADMSG;
+				   value.mv_size)
+			      ? entry_decode_path(value.mv_data, value.mv_size, &owner, &length)
+			      : -EBADMSG;
 	if (err == 0 && length >= size)
 		err = -ENAMETOOLONG;
 	if (err == 0) {

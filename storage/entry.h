@@ -52,7 +52,7 @@ struct entry_row {
 
 /* A version that got an OPEN and no FINAL, and was not superseded. */
 struct entry_underway {
-	bool hidden; /* not current before its FINAL */
+	bool hidden;     /* not current before its FINAL */
 	uint32_t volume; /* of its newest OPEN */
 	uint16_t path_length;
 	const char *path; /* decoded: points into the input, no NUL */
@@ -80,8 +80,7 @@ size_t entry_encode_number(uint64_t number, unsigned char *out);
  * part, offset comes from its key; of a volume, number does. */
 int entry_decode_row(const unsigned char *in, size_t length, struct entry_row *row);
 int entry_decode_part(const unsigned char *in, size_t length, struct extent *part);
-int entry_decode_underway(const unsigned char *in, size_t length,
-			  struct entry_underway *underway);
+int entry_decode_underway(const unsigned char *in, size_t length, struct entry_underway *underway);
 int entry_decode_volume(const unsigned char *in, size_t length, struct catalog_volume *volume);
 int entry_decode_path(const unsigned char *in, size_t length, const char **path,
 		      size_t *path_length);

@@ -50,6 +50,10 @@ evict_init(struct store *store)
 	size = (limit < disk ? limit : disk) / VOLUMES_LEAST / RECORD_BATCH * RECORD_BATCH;
 	if (size < VOLUME_SIZE_MIN)
 		size = VOLUME_SIZE_MIN;
+	/* Whatever was asked for, it is a whole number of batches. */
+	store->config.volume_size -= store->config.volume_size % RECORD_BATCH;
+	if (store->config.volume_size < VOLUME_SIZE_MIN)
+		store->config.volume_size = VOLUME_SIZE_MIN;
 	if (size < store->config.volume_size) {
 		log_notice("volumes are made smaller, for there is room for few volume_size=%llu",
 			   (unsigned long long)size);
@@ -283,7 +287,8 @@ bool
 evict_now(struct reclaim *r)
 {
 	struct reclaim_survey survey;
-	uint64_t before = r->buried; /* deletions may need a new volume: their number says nothing */
+	uint64_t before =
+		r->buried; /* deletions may need a new volume: their number says nothing */
 	bool found = false;
 
 	drop_ballast(r);

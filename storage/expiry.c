@@ -40,9 +40,10 @@ expiry_look(struct expiry *expiry, int64_t wall_ms, int64_t boot_ms)
 	}
 	paused = off > EXPIRY_STEP_MS || off < -EXPIRY_STEP_MS || wall_ms < expiry->not_before_ms;
 	if (paused && !was_paused)
-		log_warning("expiry pauses: the wall clock was set by %lld s; set it back, or restart if it "
-			    "is right now",
-			    (long long)(off / 1000));
+		log_warning(
+			"expiry pauses: the wall clock was set by %lld s; set it back, or restart if it "
+			"is right now",
+			(long long)(off / 1000));
 	if (!paused && was_paused)
 		log_notice("expiry goes on: the wall clock is right again");
 	atomic_store(&expiry->paused, paused);
@@ -50,8 +51,9 @@ expiry_look(struct expiry *expiry, int64_t wall_ms, int64_t boot_ms)
 		return; /* the part of a short time is not lost: seen_ms stays */
 	expiry->seen_ms = boot_ms;
 	if (!paused)
-		atomic_store(&expiry->offset_ms,
-			     offset + (off > most ? most : off < -most ? -most : off));
+		atomic_store(&expiry->offset_ms, offset + (off > most    ? most
+							   : off < -most ? -most
+									 : off));
 }
 
 int64_t
@@ -63,8 +65,7 @@ expiry_now_ms(const struct expiry *expiry)
 bool
 expiry_is_over(const struct expiry *expiry, int64_t expires_ms)
 {
-	return expires_ms != 0 &&
-	       !atomic_load_explicit(&expiry->paused, memory_order_relaxed) &&
+	return expires_ms != 0 && !atomic_load_explicit(&expiry->paused, memory_order_relaxed) &&
 	       expires_ms <= expiry_now_ms(expiry);
 }
 

@@ -74,7 +74,8 @@ apply(struct catalog *catalog, struct index_queue *ops)
 
 	if (err != 0)
 		return err;
-	STAILQ_FOREACH (op, ops, link) {
+	STAILQ_FOREACH(op, ops, link)
+	{
 		err = apply_op(catalog, op);
 		if (err != 0) {
 			catalog_abort(catalog);

@@ -16,7 +16,7 @@
 #include "storage/save.h"
 #include "storage/store_internal.h"
 
-#define SAVE_WITHIN_MS 1000 /* a byte is in a volume at the latest after this */
+#define SAVE_WITHIN_MS 1000            /* a byte is in a volume at the latest after this */
 #define DELETE_SHARE (BATCH_ITEMS / 2) /* a prefix of a million objects must not stop the rest */
 
 TAILQ_HEAD(save_list, save);
@@ -37,7 +37,7 @@ struct persister {
 	struct delete_list deleting; /* whose tombstone is in the batch */
 	struct relog_list relogs;
 	struct relog_list relogging; /* those in the batch, or that are done for */
-	bool is_starved; /* waits for persister_answer_room, and writes no objects */
+	bool is_starved;             /* waits for persister_answer_room, and writes no objects */
 	struct volume *active;
 	struct batch batch;
 	XXH3_state_t *hash;
@@ -219,8 +219,8 @@ ensure_volume(struct persister *p)
 	if (p->active != NULL && volume_room(p->active) < bytes)
 		seal(p);
 	/* Freeing space needs no space: what was held back is for records that no save is waiting for. */
-	if (has_saves(p) && (atomic_load(&p->store->full) ||
-			     (p->active == NULL && !evict_may_grow(p->store))))
+	if (has_saves(p) &&
+	    (atomic_load(&p->store->full) || (p->active == NULL && !evict_may_grow(p->store))))
 		return -ENOSPC;
 	if (p->active == NULL)
 		err = volumes_create(&p->store->volumes, &p->active);

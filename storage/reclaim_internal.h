@@ -1,6 +1,7 @@
 /* reclaim_internal.h - what the parts of giving back share. All of it runs on the reclaimer's thread.
  *
- *   reclaim.c   the thread; removing objects; unlinking dead volumes
+ *   reclaim.c   the thread; removing objects
+ *   bury.c      volumes that nothing needs
  *   expiry.c    objects whose time is over, and the clock that says so
  *   evict.c     the coldest volume, when there is no room
  *
@@ -29,13 +30,13 @@ struct reclaim {
 	pthread_t thread;
 	struct mailbox mailbox;
 	struct letter wake, stop;
-	_Atomic bool woken; /* wake is on its way */
+	_Atomic bool woken;  /* wake is on its way */
 	_Atomic bool needed; /* the persister waits for room */
 	bool stopping;
 	unsigned outstanding; /* deletions and relogs that were not answered yet */
 	int failure;          /* of one of them since this was last 0 */
 	uint64_t buried;      /* volumes that were unlinked */
-	uint32_t *shunned; /* volumes that can't be dealt with, until the next start */
+	uint32_t *shunned;    /* volumes that can't be dealt with, until the next start */
 	size_t nshunned;
 };
 
@@ -53,6 +54,9 @@ struct reclaim_survey {
 
 /* 0 or -errno; end it with free(survey->volumes). */
 int reclaim_look(struct reclaim *r, struct reclaim_survey *survey);
+
+/* One answer came. */
+void reclaim_answered(struct reclaim *r, int result);
 
 /* Waits until no more than MOST answers are outstanding. */
 void reclaim_await(struct reclaim *r, unsigned most);
@@ -77,7 +81,8 @@ bool reclaim_bury_dead(struct reclaim *r);
 bool reclaim_is_settled(const struct reclaim_volume *volume);
 
 /* VOLUME is left alone until the next start. */
-void reclaim_shun(struct reclaim *r, const struct reclaim_volume *volume, const char *what, int err);
+void reclaim_shun(struct reclaim *r, const struct reclaim_volume *volume, const char *what,
+		  int err);
 bool reclaim_is_shunned(const struct reclaim *r, const struct reclaim_volume *volume);
 
 #endif

@@ -21,17 +21,18 @@ struct volume;
 
 /* The caller keeps it, and what it refers to, until LETTER is delivered. */
 struct relog {
-	struct store *store;       /* in */
-	struct index_op *op;       /* in: the record, with strings of its own; taken over */
-	const void *body;          /* in: the record's body */
-	struct object *object;     /* in: whose extent it is, which will be in the new place; or NULL */
-	struct table_entry *entry; /* in: of the path, held; not written if it has something newer than SEQ */
-	uint64_t seq;              /* in: of the version */
-	struct mailbox *mailbox;   /* in */
-	struct letter letter;      /* in: deliver is set */
-	int result;                /* out: 0, -ESTALE (something newer), -EIO, -ENOSPC */
-	struct letter work;        /* the persister's */
-	STAILQ_ENTRY(relog) link;  /* the persister's */
+	struct store *store;   /* in */
+	struct index_op *op;   /* in: the record, with strings of its own; taken over */
+	const void *body;      /* in: the record's body */
+	struct object *object; /* in: whose extent it is, which will be in the new place; or NULL */
+	struct table_entry
+		*entry; /* in: of the path, held; not written if it has something newer than SEQ */
+	uint64_t seq;   /* in: of the version */
+	struct mailbox *mailbox;  /* in */
+	struct letter letter;     /* in: deliver is set */
+	int result;               /* out: 0, -ESTALE (something newer), -EIO, -ENOSPC */
+	struct letter work;       /* the persister's */
+	STAILQ_ENTRY(relog) link; /* the persister's */
 };
 
 /* Puts RELOG's record into BATCH, or sets its result if it may not be written any more. False when the batch

@@ -175,6 +175,10 @@ store_ready(struct store *store, char *why, size_t why_size)
 		snprintf(why, why_size, "cannot write to the volumes: %s", strerror(-err));
 		return err;
 	}
+	if (atomic_load(&store->full)) {
+		snprintf(why, why_size, "the disk is full and nothing may go");
+		return -ENOSPC;
+	}
 	err = indexer_health(store->indexer);
 	if (err != 0)
 		snprintf(why, why_size, "cannot write to the catalog: %s", strerror(-err));

@@ -300,8 +300,8 @@ volumes_list(struct volumes *volumes, struct volumes_info **list, size_t *count)
 	if (*list != NULL) {
 		HASH_ITER (hh, volumes->table, slot, tmp) {
 			struct volumes_info *info = &(*list)[n++];
-			int64_t read_ms = slot->volume == NULL ?
-						  0 : volume_last_read(slot->volume) * 1000;
+			int64_t read_ms =
+				slot->volume == NULL ? 0 : volume_last_read(slot->volume) * 1000;
 
 			*info = slot->info;
 			if (read_ms > info->used_ms)

@@ -60,7 +60,7 @@ set_up(void **state)
 static void
 the_oldest_go_and_the_newest_stay(void **state)
 {
-	enum { COUNT = 500, KEPT = 80 };
+	enum { COUNT = 500, KEPT = 64 };
 	struct fixture *f = *state;
 	unsigned first = 0;
 
@@ -266,8 +266,8 @@ main(void)
 		RULE(a_reader_of_an_evicted_object_is_cut),
 		RULE(what_is_being_written_is_not_evicted),
 		RULE(an_object_larger_than_the_disk_is_refused),
-		cmocka_unit_test_setup_teardown(a_full_disk_gives_up_what_is_oldest, set_up_evicting,
-						tear_down_disk),
+		cmocka_unit_test_setup_teardown(a_full_disk_gives_up_what_is_oldest,
+						set_up_evicting, tear_down_disk),
 		cmocka_unit_test_setup_teardown(a_full_disk_refuses_and_recovers, set_up_refusing,
 						tear_down_disk),
 	};

@@ -381,7 +381,8 @@ whatever_dies_the_rest_is_as_it_was_left(void **state)
 		for (unsigned i = 0; i < STEPS; i++) {
 			step(f, models);
 			if (getenv("RECLAIM_TALK") != NULL)
-				print_message("seed %u step %u volumes %zu\n", seed, i, volume_count(f));
+				print_message("seed %u step %u volumes %zu\n", seed, i,
+					      volume_count(f));
 			expect_model(f, models);
 		}
 		let_reclaim(f);
@@ -396,8 +397,7 @@ whatever_dies_the_rest_is_as_it_was_left(void **state)
 static void
 put_for(struct fixture *f, const char *path, unsigned seed, uint64_t length, int64_t ttl_ms)
 {
-	struct writer_config config = {
-		.path = path, .content_type = "video/mp4", .ttl_ms = ttl_ms};
+	struct writer_config config = {.path = path, .content_type = "video/mp4", .ttl_ms = ttl_ms};
 	struct writer_receipt receipt;
 	struct writer *writer;
 
