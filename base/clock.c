@@ -22,3 +22,9 @@ clock_mono_ms(void)
 {
 	return read_ms(CLOCK_MONOTONIC);
 }
+
+int64_t
+clock_boot_ms(void)
+{
+	return read_ms(CLOCK_BOOTTIME);
+}

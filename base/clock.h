@@ -10,4 +10,7 @@ int64_t clock_wall_ms(void);
 /* Milliseconds of a clock that never steps. For deadlines and intervals. */
 int64_t clock_mono_ms(void);
 
+/* The same, through a suspend of the machine too. */
+int64_t clock_boot_ms(void);
+
 #endif

@@ -39,6 +39,15 @@
 	  "Readers that follow a growing object now.")                                             \
 	X(sent_bytes_total, counter, "spillway_sent_bytes_total", "",                              \
 	  "Bytes of object bodies handed to the network.")                                         \
+	X(volumes, gauge, "spillway_volumes", "", "Volume files.")                                 \
+	X(disk_used_bytes, gauge, "spillway_disk_used_bytes", "",                                  \
+	  "Bytes that volume files take on disk.")                                                 \
+	X(expired_total, counter, "spillway_expired_total", "",                                    \
+	  "Objects that were removed because their time was over.")                                \
+	X(evicted_total, counter, "spillway_evicted_total", "",                                    \
+	  "Objects that were removed to make room on the disk.")                                   \
+	X(copied_bytes_total, counter, "spillway_copied_bytes_total", "",                          \
+	  "Bytes of objects that were copied out of volumes that were mostly dead.")               \
 	X(readers_cut_total, counter, "spillway_readers_cut_total", "",                            \
 	  "Replies ended before their end, by us.")
 

@@ -145,6 +145,9 @@ store_start(struct daemon *d)
 	config.tail_max = o->tail_max;
 	config.resume_window_ms = o->resume_window_ms;
 	config.writer_takeover_ms = o->writer_takeover_ms;
+	config.disk_max = o->disk_max.bytes;
+	config.disk_percent = o->disk_max.percent;
+	config.evict = o->evict;
 	config.workers = d->workers;
 	config.mailboxes = server_mailboxes(d->server);
 	return store_open(&config, d->why, sizeof(d->why), &d->store);

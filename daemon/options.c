@@ -65,6 +65,10 @@ const struct option_key options_keys[] = {
 	 "memory for what is known of idle objects"},
 	{"tail_max", OPTION_SIZE, AT(tail_max), MIB, 0, NULL, "128MiB",
 	 "memory for bytes that are received and not yet on disk"},
+	{"disk_max", OPTION_SHARE, AT(disk_max), 64 * MIB, 0, NULL, "90%",
+	 "disk space that volumes may take, or their part of the file system"},
+	{"evict", OPTION_SWITCH, AT(evict), 0, 0, NULL, "on",
+	 "when there is no more space, what was not used for longest goes; off: new objects are refused"},
 	{"object_max", OPTION_SIZE, AT(object_max), 0, 0, NULL, "0",
 	 "largest object; 0 for no limit"},
 	{"head_timeout", OPTION_DURATION, AT(head_timeout_ms), 1, DAY_MS, NULL, "10s",
@@ -97,6 +101,8 @@ const struct option_key options_rule_keys[] = {
 	 "media type, whatever the sender says"},
 	{"cache_control", OPTION_TEXT, IN_RULE(cache_control), 0, 0, NULL, NULL,
 	 "Cache-Control of finished objects"},
+	{"ttl", OPTION_DURATION, IN_RULE(ttl_ms), 0, 0, NULL, NULL,
+	 "an object expires this long after its PUT began; 0 keeps it"},
 	{NULL, OPTION_TEXT, 0, 0, 0, NULL, NULL, NULL},
 };
 
@@ -175,6 +181,26 @@ parse_switch(const char *text, bool *value)
 	else
 		return -EINVAL;
 	return 0;
+}
+
+/* "200GiB" or "90%". */
+static int
+parse_share(const struct option_key *key, const char *text, struct option_share *share)
+{
+	size_t digits = strspn(text, "0123456789");
+	uint64_t number;
+	int err;
+
+	*share = (struct option_share){0, 0};
+	if (digits > 0 && strcmp(text + digits, "%") == 0) {
+		number = strtoul(text, NULL, 10);
+		if (digits > 3 || number < 1 || number > 100)
+			return -ERANGE;
+		share->percent = (unsigned)number;
+		return 0;
+	}
+	err = units_parse_size(text, &share->bytes);
+	return err == 0 && share->bytes < key->min ? -ERANGE : err;
 }
 
 static int
@@ -269,6 +295,7 @@ int
 options_check(const struct option_key *key, const char *value, char *why, size_t why_size)
 {
 	const char *expected = NULL;
+	struct option_share share;
 	uint64_t number;
 	bool on;
 	int choice, err;
@@ -302,6 +329,10 @@ options_check(const struct option_key *key, const char *value, char *why, size_t
 			return 0;
 		explain_number(key, value, err, expected, why, why_size);
 		return -EINVAL;
+	case OPTION_SHARE:
+		if (parse_share(key, value, &share) != 0)
+			expected = "a size of at least 64MiB, such as 200GiB, or 1% to 100%";
+		break;
 	case OPTION_SWITCH:
 		if (parse_switch(value, &on) != 0)
 			expected = "on or off";
@@ -380,6 +411,9 @@ options_set(const struct option_key *key, void *target, const char *value, char 
 		(void)parse_number(key, value, &number, &expected);
 		*(unsigned *)at = (unsigned)number;
 		break;
+	case OPTION_SHARE:
+		(void)parse_share(key, value, at);
+		break;
 	case OPTION_SWITCH:
 		(void)parse_switch(value, at);
 		break;
@@ -438,6 +472,11 @@ options_equal(const struct option_key *key, const void *a, const void *b)
 	case OPTION_SIZE:
 	case OPTION_DURATION:
 		return *(const uint64_t *)in_a == *(const uint64_t *)in_b;
+	case OPTION_SHARE:
+		return ((const struct option_share *)in_a)->bytes ==
+			       ((const struct option_share *)in_b)->bytes &&
+		       ((const struct option_share *)in_a)->percent ==
+			       ((const struct option_share *)in_b)->percent;
 	case OPTION_COUNT:
 		return *(const unsigned *)in_a == *(const unsigned *)in_b;
 	case OPTION_SWITCH:
@@ -463,6 +502,7 @@ free_texts(const struct option_key *keys, void *target)
 			options_clear(keys, target);
 			break;
 		case OPTION_SIZE:
+		case OPTION_SHARE:
 		case OPTION_DURATION:
 		case OPTION_COUNT:
 		case OPTION_SWITCH:

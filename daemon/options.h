@@ -16,6 +16,12 @@
 
 #include "http/rules.h"
 
+/* A part of something: BYTES, or PERCENT of it when that is not 0. */
+struct option_share {
+	uint64_t bytes;
+	unsigned percent;
+};
+
 /* Where one value is not enough. */
 struct option_list {
 	char **items;
@@ -32,6 +38,8 @@ struct options {
 	uint64_t volume_size;
 	uint64_t memory_max;
 	uint64_t tail_max;
+	struct option_share disk_max;
+	bool evict;
 	uint64_t object_max; /* 0: no limit */
 	int64_t head_timeout_ms;
 	int64_t ingest_idle_ms;
@@ -49,6 +57,7 @@ enum option_kind {
 	OPTION_ADDRESS,   /* char *: ADDR:PORT, or NULL for "none" */
 	OPTION_ADDRESSES, /* struct option_list of ADDR:PORT */
 	OPTION_SIZE,      /* uint64_t */
+	OPTION_SHARE,     /* struct option_share: a size, or a percentage */
 	OPTION_DURATION,  /* int64_t */
 	OPTION_COUNT,     /* unsigned */
 	OPTION_SWITCH,    /* bool: on, off */

@@ -27,6 +27,9 @@ static const char *const table_names[ENTRY_TABLES] = {
 	[ENTRY_IDS] = "ids",
 	[ENTRY_VOLUMES] = "volumes",
 	[ENTRY_META] = "meta",
+	[ENTRY_OWNERS] = "owners",
+	[ENTRY_GRAVES] = "graves",
+	[ENTRY_EXPIRY] = "expiry",
 };
 
 int

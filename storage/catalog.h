@@ -14,15 +14,15 @@
 
 #include "storage/record.h"
 
-#define CATALOG_FORMAT 1
+#define CATALOG_FORMAT 2
 
 struct catalog;
 
 /* Contiguous bytes of one object in one volume. */
 struct extent {
-	uint64_t offset; /* in the object */
+	uint64_t offset;   /* in the object */
 	uint64_t position; /* in the volume */
-	uint64_t hash; /* XXH3-64 of the bytes */
+	uint64_t hash;     /* XXH3-64 of the bytes */
 	uint32_t length;
 	uint32_t volume;
 };
@@ -30,8 +30,8 @@ struct extent {
 /* One row: the current version of a path. */
 struct catalog_row {
 	uint64_t id, seq;
-	struct record_name name; /* size: of an open version, what of it is stored */
-	bool open; /* no FINAL was seen */
+	struct record_name name;      /* size: of an open version, what of it is stored */
+	bool open;                    /* no FINAL was seen */
 	const struct extent *extents; /* ascending; NULL from catalog_list */
 	size_t nextents;
 };
@@ -40,7 +40,15 @@ struct catalog_row {
 struct catalog_volume {
 	uint32_t number;
 	uint64_t applied; /* every record before this offset is in the catalog */
-	uint64_t live;    /* bytes of bodies that some row still refers to */
+	uint64_t live;    /* bytes of bodies that some row or version under way refers to */
+	uint64_t heads;   /* versions that need an OPEN or FINAL of theirs that is here */
+};
+
+/* The newest tombstone of a path that has no row, while a volume may hold what it hides: then one
+ * with a number from SINCE to UNTIL. */
+struct catalog_grave {
+	uint64_t seq;
+	uint32_t since, until;
 };
 
 /* Opens the catalog in file PATH; with CREATE an empty one is made if there is none, else that is -ENOENT.
@@ -54,6 +62,9 @@ int catalog_volumes(struct catalog *catalog,
 
 /* The highest id and sequence number that any applied record had. */
 int catalog_highest(struct catalog *catalog, uint64_t *highest);
+
+/* The newest time of becoming current that any applied record had; 0 if there was none. */
+int catalog_newest(struct catalog *catalog, int64_t *mtime_ms);
 
 /* Begins a write transaction. It ends on the thread that began it. */
 int catalog_begin(struct catalog *catalog);
@@ -75,6 +86,12 @@ int catalog_forget_hidden(struct catalog *catalog);
 /* Every record of volume NUMBER before APPLIED has been applied. */
 int catalog_set_applied(struct catalog *catalog, uint32_t number, uint64_t applied);
 
+/* Volume NUMBER is no more. Nothing referred to it. */
+int catalog_drop_volume(struct catalog *catalog, uint32_t number);
+
+/* The tombstone SEQ of the path is not needed any more. */
+int catalog_drop_grave(struct catalog *catalog, const char *path, size_t length, uint64_t seq);
+
 /* Makes it all durable, or drops it. A commit that fails has dropped it. */
 int catalog_commit(struct catalog *catalog);
 void catalog_abort(struct catalog *catalog);
@@ -83,6 +100,19 @@ void catalog_abort(struct catalog *catalog);
  * none, else what VISIT returns. */
 int catalog_find(struct catalog *catalog, const char *path,
 		 int (*visit)(void *arg, const struct catalog_row *row), void *arg);
+
+/* The grave of a path of LENGTH bytes; -ENOENT. */
+int catalog_find_grave(struct catalog *catalog, const char *path, size_t length,
+		       struct catalog_grave *grave);
+
+/* The path of version ID, with its NUL, in PATH of SIZE bytes. *HIDDEN: it is under way, and not current.
+ * -ENOENT: there is no such version any more, or one row has all of it. */
+int catalog_find_owner(struct catalog *catalog, uint64_t id, char *path, size_t size, bool *hidden);
+
+/* Calls VISIT for up to LIMIT rows that expire at NOW or before, those that are due longest first, until
+ * it returns other than 0. */
+int catalog_expired(struct catalog *catalog, int64_t now_ms, size_t limit,
+		    int (*visit)(void *arg, const char *path, uint64_t id), void *arg);
 
 /* Calls VISIT for the rows whose path begins with PREFIX and sorts after AFTER (NULL: all), in byte order,
  * until LIMIT rows were visited or VISIT returns other than 0, which is returned. *MORE tells

@@ -7,8 +7,11 @@
 /* The row of a record's path, as it is before the record. */
 struct place {
 	struct entry_key key;
+	uint32_t volume; /* of the record */
 	bool exists;
 	struct entry_row row; /* strings point into BYTES */
+	bool buried;
+	struct catalog_grave grave;
 	unsigned char bytes[ENTRY_VALUE_MAX];
 };
 
@@ -21,8 +24,12 @@ load_row(struct catalog *catalog, const char *path, size_t length, struct place 
 	entry_key_path(path, length, &place->key);
 	err = catalog_get(catalog, catalog->txn, ENTRY_PATHS, &place->key, &value);
 	place->exists = err == 0;
-	if (err == -ENOENT)
-		return 0;
+	place->buried = false;
+	if (err == -ENOENT) {
+		err = catalog_graves_get(catalog, catalog->txn, &place->key, &place->grave);
+		place->buried = err == 0;
+		return err == -ENOENT ? 0 : err;
+	}
 	if (err != 0)
 		return err;
 	/* A copy: every change of the transaction may move what LMDB handed out. */
@@ -30,13 +37,53 @@ load_row(struct catalog *catalog, const char *path, size_t length, struct place 
 	return entry_decode_row(place->bytes, value.mv_size, &place->row);
 }
 
-static int
-put_row(struct catalog *catalog, const struct place *place, const struct entry_row *row)
+/* The lowest number of a volume that may have a record of the path. */
+static uint32_t
+since(const struct place *place)
 {
-	unsigned char bytes[ENTRY_VALUE_MAX];
+	uint32_t number = place->volume;
 
-	return catalog_put(catalog, ENTRY_PATHS, &place->key, bytes,
-			   entry_encode_row(row, bytes));
+	if (place->exists && place->row.since < number)
+		number = place->row.since;
+	if (place->buried && place->grave.since < number)
+		number = place->grave.since;
+	return number;
+}
+
+/* Puts ROW in the place of what was there. */
+static int
+put_row(struct catalog *catalog, const struct place *place, struct entry_row *row)
+{
+	const struct record_name *name = &row->name;
+	unsigned char bytes[ENTRY_VALUE_MAX];
+	int err = 0;
+
+	row->since = since(place);
+	if (place->exists)
+		err = catalog_expiry_drop(catalog, place->row.name.expires_ms, place->row.id);
+	if (err == 0 && place->buried)
+		err = catalog_delete(catalog, ENTRY_GRAVES, &place->key);
+	if (err == 0)
+		err = catalog_put(catalog, ENTRY_PATHS, &place->key, bytes,
+				  entry_encode_row(row, bytes));
+	return err != 0 ? err
+			: catalog_expiry_put(catalog, name->expires_ms, row->id, name->path,
+					     name->path_length);
+}
+
+/* Takes the row away, which was dropped by record number SEQ. */
+static int
+bury_row(struct catalog *catalog, const struct place *place, uint64_t seq)
+{
+	const struct record_name *name = &place->row.name;
+	struct catalog_grave grave = {seq, since(place), place->volume};
+	int err = catalog_delete(catalog, ENTRY_PATHS, &place->key);
+
+	if (err == 0)
+		err = catalog_expiry_drop(catalog, name->expires_ms, place->row.id);
+	return err != 0 ? err
+			: catalog_graves_put(catalog, &place->key, name->path, name->path_length,
+					     &grave);
 }
 
 /* 0 and whether ID is under way; its path stays in the transaction's memory. */
@@ -56,10 +103,11 @@ load_underway(struct catalog *catalog, uint64_t id, bool *exists, struct entry_u
 }
 
 static int
-put_underway(struct catalog *catalog, const struct record *record, bool hidden)
+put_underway(struct catalog *catalog, const struct record *record, uint32_t volume, bool hidden)
 {
 	struct entry_underway underway = {
 		.hidden = hidden,
+		.volume = volume,
 		.path = record->name.path,
 		.path_length = record->name.path_length,
 	};
@@ -86,6 +134,8 @@ drop_version(struct catalog *catalog, uint64_t id)
 {
 	int err = drop_underway(catalog, id);
 
+	if (err == 0)
+		err = catalog_owners_drop(catalog, id, UINT32_MAX);
 	return err != 0 ? err : catalog_parts_drop(catalog, id, 0);
 }
 
@@ -109,8 +159,11 @@ move_to_parts(struct catalog *catalog, const struct entry_row *row)
 	if (!(row->flags & ENTRY_INLINE))
 		return 0;
 	err = catalog_parts_put(catalog, row->id, &row->only);
-	return err != 0 ? err :
-			  catalog_add_live(catalog, row->only.volume, -(int64_t)row->only.length);
+	if (err == 0)
+		err = catalog_owners_put(catalog, row->id, row->only.volume, row->name.path,
+					 row->name.path_length);
+	return err != 0 ? err
+			: catalog_add_live(catalog, row->only.volume, -(int64_t)row->only.length);
 }
 
 /* A version goes on at OFFSET: what was stored behind it, after bytes that were lost, is no part of
@@ -143,6 +196,43 @@ body_extent(const struct record *record, uint32_t number, uint64_t body)
 	};
 }
 
+/* Something newer of the path was applied before: the record's version is no more. */
+static bool
+is_overtaken(const struct record *record, const struct place *place)
+{
+	return (place->exists && place->row.seq > record->seq) ||
+	       (place->buried && place->grave.seq > record->seq);
+}
+
+static int
+drop_overtaken(struct catalog *catalog, const struct record *record, const struct place *place)
+{
+	struct catalog_grave grave = place->grave;
+
+	if (place->exists && place->row.id == record->id)
+		return 0; /* what goes on is the version itself */
+	if (place->buried && (place->volume < grave.since || place->volume > grave.until)) {
+		int err;
+
+		grave.since = since(place);
+		if (place->volume > grave.until)
+			grave.until = place->volume;
+		err = catalog_graves_put(catalog, &place->key, record->name.path,
+					 record->name.path_length, &grave);
+		if (err != 0)
+			return err;
+	}
+	return drop_version(catalog, record->id);
+}
+
+/* The version of RECORD has a record there that it needs. */
+static int
+own(struct catalog *catalog, const struct record *record, const struct place *place)
+{
+	return catalog_owners_put(catalog, record->id, place->volume, record->name.path,
+				  record->name.path_length);
+}
+
 static int
 apply_open(struct catalog *catalog, const struct record *record, const struct extent *body,
 	   struct place *place)
@@ -157,11 +247,13 @@ apply_open(struct catalog *catalog, const struct record *record, const struct ex
 	int err = 0;
 
 	if (record->flags & RECORD_HIDDEN) {
-		err = put_underway(catalog, record, true);
+		err = put_underway(catalog, record, place->volume, true);
+		if (err == 0)
+			err = own(catalog, record, place);
 		return err != 0 ? err : catalog_parts_put(catalog, record->id, body);
 	}
-	if (place->exists && place->row.seq > record->seq)
-		return same ? 0 : drop_version(catalog, record->id);
+	if (is_overtaken(record, place))
+		return drop_overtaken(catalog, record, place);
 	if (same) {
 		err = move_to_parts(catalog, &place->row);
 		if (err == 0)
@@ -172,7 +264,9 @@ apply_open(struct catalog *catalog, const struct record *record, const struct ex
 	if (err == 0)
 		err = put_row(catalog, place, &row);
 	if (err == 0)
-		err = put_underway(catalog, record, false);
+		err = put_underway(catalog, record, place->volume, false);
+	if (err == 0)
+		err = own(catalog, record, place);
 	return err != 0 ? err : catalog_parts_put(catalog, record->id, body);
 }
 
@@ -208,13 +302,15 @@ apply_final(struct catalog *catalog, const struct record *record, const struct e
 	bool whole = record->body_offset == 0 && record->body_length == record->name.size;
 	bool same = place->exists && place->row.id == record->id;
 	bool was_inline = same && (place->row.flags & ENTRY_INLINE);
-	struct entry_underway ignored;
-	bool underway;
+	struct entry_underway opened;
+	bool underway, again = false;
 	int err;
 
-	if (place->exists && place->row.seq > record->seq)
-		return same ? 0 : drop_version(catalog, record->id);
-	err = load_underway(catalog, record->id, &underway, &ignored);
+	if (is_overtaken(record, place))
+		return drop_overtaken(catalog, record, place);
+	err = load_underway(catalog, record->id, &underway, &opened);
+	if (err == 0 && underway) /* a copy of all its records was written, from a hidden OPEN on */
+		again = opened.hidden && same && !was_inline && place->row.seq == record->seq;
 	if (err == 0 && place->exists && !same)
 		err = drop_shown(catalog, &place->row);
 	if (err != 0)
@@ -223,7 +319,7 @@ apply_final(struct catalog *catalog, const struct record *record, const struct e
 	/* The rest of it is not here: it was superseded or deleted, or its beginning is damaged. In
 	 * no case may it come to life; and what it replaced must not come back. */
 	if (!whole && !underway && !same)
-		return place->exists ? catalog_delete(catalog, ENTRY_PATHS, &place->key) : 0;
+		return place->exists ? bury_row(catalog, place, record->seq) : 0;
 
 	if (whole && body->length > 0 && !underway && (!same || was_inline)) {
 		row.flags = ENTRY_INLINE;
@@ -239,6 +335,10 @@ apply_final(struct catalog *catalog, const struct record *record, const struct e
 		if (err == 0)
 			err = catalog_parts_put(catalog, record->id, body);
 		if (err == 0)
+			err = own(catalog, record, place);
+		if (err == 0 && again)
+			err = catalog_owners_drop(catalog, record->id, opened.volume);
+		if (err == 0)
 			err = settle(catalog, &row);
 	}
 	if (err == 0)
@@ -249,12 +349,20 @@ apply_final(struct catalog *catalog, const struct record *record, const struct e
 static int
 apply_tombstone(struct catalog *catalog, const struct record *record, const struct place *place)
 {
+	struct catalog_grave grave = place->grave;
 	int err;
 
+	if (place->buried && grave.seq < record->seq) {
+		grave.seq = record->seq;
+		if (place->volume > grave.until)
+			grave.until = place->volume;
+		return catalog_graves_put(catalog, &place->key, record->name.path,
+					  record->name.path_length, &grave);
+	}
 	if (!place->exists || place->row.seq >= record->seq)
 		return 0;
 	err = drop_shown(catalog, &place->row);
-	return err != 0 ? err : catalog_delete(catalog, ENTRY_PATHS, &place->key);
+	return err != 0 ? err : bury_row(catalog, place, record->seq);
 }
 
 int
@@ -262,13 +370,15 @@ catalog_apply(struct catalog *catalog, const struct record *record, uint32_t num
 	      uint64_t body_position)
 {
 	struct extent body = body_extent(record, number, body_position);
-	struct place place;
+	struct place place = {.volume = number};
 	int err = 0;
 
 	if (record->id > catalog->highest)
 		catalog->highest = record->id;
 	if (record->seq > catalog->highest)
 		catalog->highest = record->seq;
+	if (record->kind != RECORD_DATA && record->name.mtime_ms > catalog->newest)
+		catalog->newest = record->name.mtime_ms;
 	if (record->kind != RECORD_DATA) {
 		size_t strings = (size_t)record->name.path_length + record->name.type_length;
 
@@ -308,9 +418,11 @@ catalog_forget(struct catalog *catalog, uint64_t id)
 		return drop_version(catalog, id);
 	/* It was to extend the current version, which stays as it is. */
 	err = drop_underway(catalog, id);
+	if (err == 0 && (place.row.flags & ENTRY_INLINE))
+		err = catalog_owners_drop(catalog, id, UINT32_MAX);
 	if (err == 0 && !(place.row.flags & ENTRY_OPEN))
-		err = catalog_parts_drop(catalog, id, place.row.flags & ENTRY_INLINE ?
-							      0 : place.row.name.size);
+		err = catalog_parts_drop(catalog, id,
+					 place.row.flags & ENTRY_INLINE ? 0 : place.row.name.size);
 	return err;
 }
 
@@ -321,8 +433,7 @@ next_underway(struct catalog *catalog, uint64_t *id)
 	struct entry_key start;
 	MDB_cursor *cursor;
 	MDB_val key, value;
-	int err = catalog_error(
-		mdb_cursor_open(catalog->txn, catalog->tables[ENTRY_IDS], &cursor));
+	int err = catalog_error(mdb_cursor_open(catalog->txn, catalog->tables[ENTRY_IDS], &cursor));
 
 	if (err != 0)
 		return err;

@@ -3,11 +3,16 @@
  *   catalog.c          the environment, transactions, sealed values
  *   catalog_volumes.c  where the catalog stands in each volume, and what lives there
  *   catalog_parts.c    the extents of one version, in order
+ *   catalog_owners.c   where a version has records that it needs
+ *   catalog_graves.c   the tombstones that are still needed
+ *   catalog_expiry.c   the order in which rows expire
  *   catalog_apply.c    what each record changes
  *   catalog_read.c     lookup and list
  *
  * Between them: a version's extents are in ENTRY_PARTS while it has an entry in ENTRY_IDS or a row
  * without ENTRY_INLINE; its row and its entry in ENTRY_IDS may both be there (an open version).
+ * Whatever has extents in ENTRY_PARTS, or none at all, also has owners. A path has a row or a grave
+ * or neither.
  */
 #ifndef SPILLWAY_STORAGE_CATALOG_INTERNAL_H
 #define SPILLWAY_STORAGE_CATALOG_INTERNAL_H
@@ -30,6 +35,7 @@ struct catalog {
 	struct volume_change *changes; /* of volumes, written by catalog_commit */
 	uint64_t highest; /* id or seq in this transaction */
 	off_t reserved;   /* the file has disk space up to here */
+	int64_t newest;   /* time of becoming current in this transaction */
 };
 
 /* 0 or -errno for what an LMDB call returned. */
@@ -56,11 +62,32 @@ int catalog_put_number(struct catalog *catalog, const char *word, uint64_t numbe
 /* BYTES more (or less) of volume NUMBER are referred to. */
 int catalog_add_live(struct catalog *catalog, uint32_t number, int64_t bytes);
 
-/* Writes what the transaction changes of volumes, and the highest number it saw. */
+/* One version more (or less) needs a record in volume NUMBER. */
+int catalog_add_heads(struct catalog *catalog, uint32_t number, int64_t count);
+
+/* Writes what the transaction changes of volumes, and the highest numbers it saw. */
 int catalog_write_changes(struct catalog *catalog);
 
 /* Begins anew with nothing to write. */
 void catalog_forget_changes(struct catalog *catalog);
+
+/* Version ID, of PATH, has an OPEN or FINAL in volume NUMBER. */
+int catalog_owners_put(struct catalog *catalog, uint64_t id, uint32_t number, const char *path,
+		       size_t length);
+
+/* Version ID needs none of its records in volumes before NUMBER (UINT32_MAX: in any). */
+int catalog_owners_drop(struct catalog *catalog, uint64_t id, uint32_t number);
+
+/* The grave of a path, whose key is KEY. -ENOENT. */
+int catalog_graves_get(struct catalog *catalog, MDB_txn *txn, const struct entry_key *key,
+		       struct catalog_grave *grave);
+int catalog_graves_put(struct catalog *catalog, const struct entry_key *key, const char *path,
+		       size_t length, const struct catalog_grave *grave);
+
+/* The row of ID expires at EXPIRES_MS; nothing to do for 0. */
+int catalog_expiry_put(struct catalog *catalog, int64_t expires_ms, uint64_t id, const char *path,
+		       size_t length);
+int catalog_expiry_drop(struct catalog *catalog, int64_t expires_ms, uint64_t id);
 
 /* A walk over the extents of one version. */
 struct catalog_parts {

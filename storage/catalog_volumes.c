@@ -11,9 +11,10 @@
 struct volume_change {
 	UT_hash_handle hh;
 	uint32_t number;
-	bool has_applied;
+	bool has_applied, dropped;
 	uint64_t applied;
-	int64_t live; /* bytes to add */
+	int64_t live;  /* bytes to add */
+	int64_t heads; /* versions to add */
 };
 
 void
@@ -27,6 +28,7 @@ catalog_forget_changes(struct catalog *catalog)
 		free(change);
 	}
 	catalog->highest = 0;
+	catalog->newest = 0;
 }
 
 static struct volume_change *
@@ -61,6 +63,28 @@ catalog_add_live(struct catalog *catalog, uint32_t number, int64_t bytes)
 }
 
 int
+catalog_add_heads(struct catalog *catalog, uint32_t number, int64_t count)
+{
+	struct volume_change *change = change_of(catalog, number);
+
+	if (change == NULL)
+		return -ENOMEM;
+	change->heads += count;
+	return 0;
+}
+
+int
+catalog_drop_volume(struct catalog *catalog, uint32_t number)
+{
+	struct volume_change *change = change_of(catalog, number);
+
+	if (change == NULL)
+		return -ENOMEM;
+	change->dropped = true;
+	return 0;
+}
+
+int
 catalog_set_applied(struct catalog *catalog, uint32_t number, uint64_t applied)
 {
 	struct volume_change *change = change_of(catalog, number);
@@ -72,6 +96,17 @@ catalog_set_applied(struct catalog *catalog, uint32_t number, uint64_t applied)
 	return 0;
 }
 
+/* VALUE and CHANGE, not less than nothing. */
+static uint64_t
+add(uint64_t value, int64_t change)
+{
+	uint64_t down = (uint64_t)-change;
+
+	if (change >= 0)
+		return value + (uint64_t)change;
+	return value > down ? value - down : 0;
+}
+
 static int
 write_change(struct catalog *catalog, const struct volume_change *change)
 {
@@ -79,10 +114,11 @@ write_change(struct catalog *catalog, const struct volume_change *change)
 	struct catalog_volume volume = {.number = change->number};
 	struct entry_key key;
 	MDB_val value;
-	uint64_t down;
 	int err;
 
 	entry_key_volume(change->number, &key);
+	if (change->dropped)
+		return catalog_delete(catalog, ENTRY_VOLUMES, &key);
 	err = catalog_get(catalog, catalog->txn, ENTRY_VOLUMES, &key, &value);
 	if (err == 0)
 		err = entry_decode_volume(value.mv_data, value.mv_size, &volume);
@@ -90,58 +126,74 @@ write_change(struct catalog *catalog, const struct volume_change *change)
 		return err;
 	if (change->has_applied)
 		volume.applied = change->applied;
-	if (change->live >= 0) {
-		volume.live += (uint64_t)change->live;
-	} else {
-		down = (uint64_t)-change->live;
-		volume.live = volume.live > down ? volume.live - down : 0;
-	}
+	volume.live = add(volume.live, change->live);
+	volume.heads = add(volume.heads, change->heads);
 	return catalog_put(catalog, ENTRY_VOLUMES, &key, bytes,
 			   entry_encode_volume(&volume, bytes));
 }
 
+/* The number WORD becomes VALUE if that is more. */
 static int
-write_highest(struct catalog *catalog)
+raise_number(struct catalog *catalog, const char *word, uint64_t value)
 {
-	uint64_t highest;
+	uint64_t present;
 	int err;
 
-	if (catalog->highest == 0)
+	if (value == 0)
 		return 0;
-	err = catalog_get_number(catalog, catalog->txn, "highest", &highest);
+	err = catalog_get_number(catalog, catalog->txn, word, &present);
 	if (err == -ENOENT)
-		highest = 0;
+		present = 0;
 	else if (err != 0)
 		return err;
-	return catalog->highest > highest ?
-		       catalog_put_number(catalog, "highest", catalog->highest) : 0;
+	return value > present ? catalog_put_number(catalog, word, value) : 0;
 }
 
 int
 catalog_write_changes(struct catalog *catalog)
 {
 	struct volume_change *change;
-	int err = write_highest(catalog);
+	int err = raise_number(catalog, "highest", catalog->highest);
 
+	if (err == 0)
+		err = raise_number(catalog, "newest", (uint64_t)catalog->newest);
 	for (change = catalog->changes; change != NULL && err == 0; change = change->hh.next)
 		err = write_change(catalog, change);
 	return err;
 }
 
-int
-catalog_highest(struct catalog *catalog, uint64_t *highest)
+/* The number WORD, or 0. */
+static int
+read_number(struct catalog *catalog, const char *word, uint64_t *number)
 {
 	MDB_txn *txn;
 	int err = catalog_begin_read(catalog, &txn);
 
 	if (err != 0)
 		return err;
-	err = catalog_get_number(catalog, txn, "highest", highest);
+	err = catalog_get_number(catalog, txn, word, number);
 	mdb_txn_abort(txn);
 	if (err == -ENOENT) {
-		*highest = 0;
+		*number = 0;
 		err = 0;
 	}
+	return err;
+}
+
+int
+catalog_highest(struct catalog *catalog, uint64_t *highest)
+{
+	return read_number(catalog, "highest", highest);
+}
+
+int
+catalog_newest(struct catalog *catalog, int64_t *mtime_ms)
+{
+	uint64_t number;
+	int err = read_number(catalog, "newest", &number);
+
+	if (err == 0)
+		*mtime_ms = (int64_t)number;
 	return err;
 }
 

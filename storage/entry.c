@@ -22,16 +22,19 @@ enum {
 	AT_HASH = 80,
 	AT_LENGTH = 88,
 	AT_VOLUME = 92,
-	AT_STRINGS = 96,
+	AT_SINCE = 96, /* and 4 bytes of zeros */
+	AT_STRINGS = 104,
 };
 
 /* Sizes of, and offsets in, the other values. */
 enum {
 	PART_SIZE = 32,
-	UNDERWAY_FIXED = 16,
+	UNDERWAY_FIXED = 20,
 	UNDERWAY_FLAGS = 8,
 	UNDERWAY_PATH_LENGTH = 12,
-	VOLUME_SIZE = 24,
+	UNDERWAY_VOLUME = 16,
+	VOLUME_SIZE = 32,
+	GRAVE_FIXED = 24,
 	NUMBER_SIZE = 16,
 };
 
@@ -73,6 +76,20 @@ entry_key_volume(uint32_t number, struct entry_key *key)
 }
 
 void
+entry_key_owner(uint64_t id, uint32_t volume, struct entry_key *key)
+{
+	put_be32(put_be64(key->bytes, id), volume);
+	key->length = 12;
+}
+
+void
+entry_key_expiry(int64_t expires_ms, uint64_t id, struct entry_key *key)
+{
+	put_be64(put_be64(key->bytes, (uint64_t)expires_ms), id);
+	key->length = 16;
+}
+
+void
 entry_key_word(const char *word, struct entry_key *key)
 {
 	key->length = strlen(word);
@@ -103,6 +120,7 @@ entry_encode_row(const struct entry_row *row, unsigned char *out)
 		put_le32(out + AT_LENGTH, row->only.length);
 		put_le32(out + AT_VOLUME, row->only.volume);
 	}
+	put_le32(out + AT_SINCE, row->since);
 	memcpy(out + AT_STRINGS, name->path, name->path_length);
 	if (name->type_length > 0)
 		memcpy(out + AT_STRINGS + name->path_length, name->type, name->type_length);
@@ -130,6 +148,7 @@ entry_decode_row(const unsigned char *in, size_t length, struct entry_row *row)
 		return -EBADMSG;
 	name->path = (const char *)in + AT_STRINGS;
 	name->type = name->path + name->path_length;
+	row->since = get_le32(in + AT_SINCE);
 	row->only = (struct extent){
 		.position = get_le64(in + AT_POSITION),
 		.hash = get_le64(in + AT_HASH),
@@ -167,6 +186,7 @@ entry_encode_underway(const struct entry_underway *underway, unsigned char *out)
 	CHECK(underway->path_length <= ENTRY_STRINGS_MAX);
 	put_le32(out + UNDERWAY_FLAGS, underway->hidden ? RECORD_HIDDEN : 0);
 	put_le32(out + UNDERWAY_PATH_LENGTH, underway->path_length);
+	put_le32(out + UNDERWAY_VOLUME, underway->volume);
 	memcpy(out + UNDERWAY_FIXED, underway->path, underway->path_length);
 	return UNDERWAY_FIXED + (size_t)underway->path_length;
 }
@@ -180,6 +200,7 @@ entry_decode_underway(const unsigned char *in, size_t length, struct entry_under
 		return -EBADMSG;
 	underway->hidden = (get_le32(in + UNDERWAY_FLAGS) & RECORD_HIDDEN) != 0;
 	underway->path_length = (uint16_t)get_le32(in + UNDERWAY_PATH_LENGTH);
+	underway->volume = get_le32(in + UNDERWAY_VOLUME);
 	underway->path = (const char *)in + UNDERWAY_FIXED;
 	return 0;
 }
@@ -187,7 +208,8 @@ entry_decode_underway(const unsigned char *in, size_t length, struct entry_under
 size_t
 entry_encode_volume(const struct catalog_volume *volume, unsigned char *out)
 {
-	put_le64(put_le64(out + ENTRY_SEAL_SIZE, volume->applied), volume->live);
+	out = put_le64(put_le64(out + ENTRY_SEAL_SIZE, volume->applied), volume->live);
+	put_le64(out, volume->heads);
 	return VOLUME_SIZE;
 }
 
@@ -198,6 +220,51 @@ entry_decode_volume(const unsigned char *in, size_t length, struct catalog_volum
 		return -EBADMSG;
 	volume->applied = get_le64(in + 8);
 	volume->live = get_le64(in + 16);
+	volume->heads = get_le64(in + 24);
+	return 0;
+}
+
+size_t
+entry_encode_path(const char *path, size_t length, unsigned char *out)
+{
+	CHECK(length <= ENTRY_STRINGS_MAX);
+	memcpy(out + ENTRY_SEAL_SIZE, path, length);
+	return ENTRY_SEAL_SIZE + length;
+}
+
+int
+entry_decode_path(const unsigned char *in, size_t length, const char **path, size_t *path_length)
+{
+	if (length <= ENTRY_SEAL_SIZE || length > ENTRY_SEAL_SIZE + ENTRY_STRINGS_MAX)
+		return -EBADMSG;
+	*path = (const char *)in + ENTRY_SEAL_SIZE;
+	*path_length = length - ENTRY_SEAL_SIZE;
+	return 0;
+}
+
+size_t
+entry_encode_grave(const struct catalog_grave *grave, const char *path, size_t length,
+		   unsigned char *out)
+{
+	unsigned char *p = put_le64(out + ENTRY_SEAL_SIZE, grave->seq);
+
+	CHECK(length <= ENTRY_STRINGS_MAX);
+	put_le32(put_le32(p, grave->since), grave->until);
+	memcpy(out + GRAVE_FIXED, path, length);
+	return GRAVE_FIXED + length;
+}
+
+int
+entry_decode_grave(const unsigned char *in, size_t length, struct catalog_grave *grave,
+		   const char **path, size_t *path_length)
+{
+	if (length <= GRAVE_FIXED || length > GRAVE_FIXED + ENTRY_STRINGS_MAX)
+		return -EBADMSG;
+	grave->seq = get_le64(in + 8);
+	grave->since = get_le32(in + 16);
+	grave->until = get_le32(in + 20);
+	*path = (const char *)in + GRAVE_FIXED;
+	*path_length = length - GRAVE_FIXED;
 	return 0;
 }
 

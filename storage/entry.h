@@ -17,8 +17,11 @@ enum entry_table {
 	ENTRY_PATHS,   /* path -> row */
 	ENTRY_PARTS,   /* id, offset -> where these bytes are */
 	ENTRY_IDS,     /* id of a version under way -> its path */
-	ENTRY_VOLUMES, /* number -> applied, live */
+	ENTRY_VOLUMES, /* number -> applied, live, heads */
 	ENTRY_META,    /* a word -> a number */
+	ENTRY_OWNERS,  /* id, volume -> path: an OPEN or FINAL of this version is there */
+	ENTRY_GRAVES,  /* path -> its tombstone, while that hides something in a volume */
+	ENTRY_EXPIRY,  /* time, id -> path */
 	ENTRY_TABLES
 };
 
@@ -26,7 +29,7 @@ enum entry_table {
 #define ENTRY_KEY_MAX (ENTRY_PLAIN_MAX + 8)
 #define ENTRY_SEAL_SIZE 8
 #define ENTRY_STRINGS_MAX (1024 + 255)
-#define ENTRY_VALUE_MAX (96 + ENTRY_STRINGS_MAX)
+#define ENTRY_VALUE_MAX (104 + ENTRY_STRINGS_MAX)
 
 struct entry_key {
 	size_t length;
@@ -44,11 +47,13 @@ struct entry_row {
 	uint32_t flags;
 	struct record_name name; /* decoded strings point into the input, no NUL */
 	struct extent only;      /* ENTRY_INLINE */
+	uint32_t since;          /* no volume with a lower number has a record of this path */
 };
 
 /* A version that got an OPEN and no FINAL, and was not superseded. */
 struct entry_underway {
-	bool hidden; /* not current before its FINAL */
+	bool hidden;     /* not current before its FINAL */
+	uint32_t volume; /* of its newest OPEN */
 	uint16_t path_length;
 	const char *path; /* decoded: points into the input, no NUL */
 };
@@ -57,6 +62,8 @@ void entry_key_path(const char *path, size_t length, struct entry_key *key);
 void entry_key_part(uint64_t id, uint64_t offset, struct entry_key *key);
 void entry_key_id(uint64_t id, struct entry_key *key);
 void entry_key_volume(uint32_t number, struct entry_key *key);
+void entry_key_owner(uint64_t id, uint32_t volume, struct entry_key *key);
+void entry_key_expiry(int64_t expires_ms, uint64_t id, struct entry_key *key);
 void entry_key_word(const char *word, struct entry_key *key);
 
 /* Each encodes a value without its seal into OUT (ENTRY_VALUE_MAX bytes), returns its length. */
@@ -64,15 +71,21 @@ size_t entry_encode_row(const struct entry_row *row, unsigned char *out);
 size_t entry_encode_part(const struct extent *part, unsigned char *out);
 size_t entry_encode_underway(const struct entry_underway *underway, unsigned char *out);
 size_t entry_encode_volume(const struct catalog_volume *volume, unsigned char *out);
+size_t entry_encode_path(const char *path, size_t length, unsigned char *out);
+size_t entry_encode_grave(const struct catalog_grave *grave, const char *path, size_t length,
+			  unsigned char *out);
 size_t entry_encode_number(uint64_t number, unsigned char *out);
 
 /* Each decodes LENGTH bytes at IN, whose seal was checked. -EBADMSG if they make no sense. Of a
  * part, offset comes from its key; of a volume, number does. */
 int entry_decode_row(const unsigned char *in, size_t length, struct entry_row *row);
 int entry_decode_part(const unsigned char *in, size_t length, struct extent *part);
-int entry_decode_underway(const unsigned char *in, size_t length,
-			  struct entry_underway *underway);
+int entry_decode_underway(const unsigned char *in, size_t length, struct entry_underway *underway);
 int entry_decode_volume(const unsigned char *in, size_t length, struct catalog_volume *volume);
+int entry_decode_path(const unsigned char *in, size_t length, const char **path,
+		      size_t *path_length);
+int entry_decode_grave(const unsigned char *in, size_t length, struct catalog_grave *grave,
+		       const char **path, size_t *path_length);
 int entry_decode_number(const unsigned char *in, size_t length, uint64_t *number);
 
 /* Completes the LENGTH bytes of a value. */

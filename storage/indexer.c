@@ -37,11 +37,32 @@ indexer_new_op(struct object *object, struct table_entry *settle)
 	return op;
 }
 
-static void
-free_op(struct index_op *op)
+void
+indexer_free_op(struct index_op *op)
 {
 	object_put(&op->object);
+	free(op->text);
 	free(op);
+}
+
+static int
+apply_op(struct catalog *catalog, const struct index_op *op)
+{
+	const struct record *record = &op->record;
+	int err = 0;
+
+	if (record->kind != 0)
+		err = catalog_apply(catalog, record, op->volume, op->body);
+	else if (op->drop_grave)
+		err = catalog_drop_grave(catalog, record->name.path, record->name.path_length,
+					 record->seq);
+	else if (record->id != 0)
+		err = catalog_forget(catalog, record->id);
+	if (err == 0 && op->drop_volume != 0)
+		err = catalog_drop_volume(catalog, op->drop_volume);
+	if (err == 0 && op->applied != 0)
+		err = catalog_set_applied(catalog, op->volume, op->applied);
+	return err;
 }
 
 /* Applies OPS in one transaction. */
@@ -53,13 +74,9 @@ apply(struct catalog *catalog, struct index_queue *ops)
 
 	if (err != 0)
 		return err;
-	STAILQ_FOREACH (op, ops, link) {
-		if (op->record.kind != 0)
-			err = catalog_apply(catalog, &op->record, op->volume, op->body);
-		else if (op->record.id != 0)
-			err = catalog_forget(catalog, op->record.id);
-		if (err == 0 && op->applied != 0)
-			err = catalog_set_applied(catalog, op->volume, op->applied);
+	STAILQ_FOREACH(op, ops, link)
+	{
+		err = apply_op(catalog, op);
 		if (err != 0) {
 			catalog_abort(catalog);
 			return err;
@@ -124,7 +141,7 @@ commit(struct indexer *indexer, struct index_queue *ops)
 		STAILQ_REMOVE_HEAD(ops, link);
 		if (op->settle != NULL)
 			table_settle(&indexer->store->table, op->settle);
-		free_op(op);
+		indexer_free_op(op);
 	}
 }
 

@@ -57,6 +57,8 @@ object_from_row(struct store *store, const struct catalog_row *row, struct objec
 		struct volume *volume;
 
 		err = volumes_open(&store->volumes, row->extents[i].volume, &volume);
+		if (err == -ENOENT)
+			err = -ESTALE;
 		if (err == 0)
 			err = object_add_extent(object, &row->extents[i], volume,
 						EXTENT_UNVERIFIED);
@@ -180,6 +182,33 @@ object_add_extent(struct object *object, const struct extent *at, struct volume 
 	if (err != 0)
 		volume_put(&volume);
 	return err;
+}
+
+void
+object_move_extent(struct object *object, const struct extent *at, struct volume *volume)
+{
+	unsigned low = 0, high;
+
+	pthread_mutex_lock(&object->lock);
+	high = object->nextents;
+	while (low < high) {
+		unsigned middle = low + (high - low) / 2;
+
+		if (object->extents[middle].at.offset < at->offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low < object->nextents && object->extents[low].at.offset == at->offset &&
+	    object->extents[low].at.length == at->length) {
+		struct volume *former = object->extents[low].volume;
+
+		object->extents[low] = (struct stored_extent){
+			.at = *at, .volume = volume, .trust = EXTENT_GOOD};
+		volume = former;
+	}
+	pthread_mutex_unlock(&object->lock);
+	volume_put(&volume);
 }
 
 void

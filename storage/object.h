@@ -22,6 +22,7 @@
 
 struct object;
 struct tail_block;
+struct volume;
 
 enum object_state {
 	OBJECT_LIVE,       /* a writer is adding bytes */
@@ -63,7 +64,8 @@ bool object_etag(const struct object *object, uint8_t etag[16]);
 struct object_view {
 	const void *data;
 	size_t length;
-	struct tail_block *block; /* what is pinned; NULL for a volume, which the object pins */
+	struct tail_block *block; /* what is pinned: this, */
+	struct volume *volume;    /* or this */
 };
 
 /* Where one reader stands; makes the next view cheap. All zeros to begin with. */
@@ -83,8 +85,7 @@ struct object_cursor {
 int object_view(struct object *object, struct object_cursor *cursor, uint64_t offset, size_t max,
 		struct object_view *view);
 
-/* Gives the bytes back. Any thread, also after the caller's reference to the object is gone
- * when view->block is not NULL; a view without a block needs the object alive. */
+/* Gives the bytes back. Any thread, also after the caller's reference to the object is gone. */
 void object_view_release(struct object_view *view);
 
 /* Drops what CURSOR holds on to. A reader that waits for its socket calls this, so

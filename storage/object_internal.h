@@ -52,7 +52,7 @@ struct object {
 struct object *object_new(struct store *store, const char *path, const char *type, uint64_t base);
 
 /* A version as the catalog has it: COMPLETE or INCOMPLETE, its extents unverified.
- * 0, -ENOMEM, or what volumes_open says of a volume that is not there. */
+ * 0, -ENOMEM, -ESTALE if a volume is not there, or what else volumes_open says. */
 int object_from_row(struct store *store, const struct catalog_row *row, struct object **out);
 
 /* Leaves OBJECT_LIVE for STATE, or goes to OBJECT_GONE from any; tells the watchers. False if the
@@ -65,6 +65,10 @@ void object_notify(struct object *object);
 /* Adds an extent that follows the last one; takes over the reference to VOLUME. 0 or -ENOMEM. */
 int object_add_extent(struct object *object, const struct extent *at, struct volume *volume,
 		      enum extent_trust trust);
+
+/* The bytes of the extent of the same offset and length are at AT as well, verified: it will be read from
+ * there. Takes over the reference to VOLUME, also if there is no such extent. */
+void object_move_extent(struct object *object, const struct extent *at, struct volume *volume);
 
 /* Drops blocks whose bytes are in extents below DURABLE (invariant 7); SEALED: the writer is gone. */
 void object_trim(struct object *object, uint64_t durable, bool sealed);

@@ -13,27 +13,33 @@
 #include "base/log.h"
 #include "storage/batch.h"
 #include "storage/handover.h"
+#include "storage/relog.h"
 #include "storage/save.h"
 #include "storage/store_internal.h"
 
-#define SAVE_WITHIN_MS 1000 /* a byte is in a volume at the latest after this */
-#define TICK_MS 500         /* of handover_tick */
+#define SAVE_WITHIN_MS 1000            /* a byte is in a volume at the latest after this */
+#define TICK_MS 500                    /* of handover_tick */
 #define DELETE_SHARE (BATCH_ITEMS / 2) /* a prefix of a million objects must not stop the rest */
 
 TAILQ_HEAD(save_list, save);
 STAILQ_HEAD(delete_list, store_delete);
+STAILQ_HEAD(relog_list, relog);
 
 struct persister {
 	struct store *store;
 	pthread_t thread;
 	struct mailbox mailbox;
 	struct letter stop;
+	struct letter room; /* answers one reclaim_need */
 	bool stopping;
 	struct save_list growing; /* by due_ms */
 	struct save_list ready;   /* have something to write, or ended */
 	struct save_list ending;  /* whose end is in the batch that is being made */
 	struct delete_list deletes;
 	struct delete_list deleting; /* whose tombstone is in the batch */
+	struct relog_list relogs;
+	struct relog_list relogging; /* those in the batch, or that are done for */
+	bool is_starved;             /* waits for persister_answer_room, and writes no objects */
 	struct volume *active;
 	struct batch batch;
 	XXH3_state_t *hash;
@@ -123,6 +129,22 @@ persister_delete(struct persister *p, struct store_delete *del)
 	mailbox_post(&p->mailbox, &del->work);
 }
 
+static void
+deliver_relog(struct letter *letter)
+{
+	struct relog *relog = (struct relog *)((char *)letter - offsetof(struct relog, work));
+	struct persister *p = relog->store->persister;
+
+	STAILQ_INSERT_TAIL(&p->relogs, relog, link);
+}
+
+void
+persister_relog(struct persister *p, struct relog *relog)
+{
+	relog->work.deliver = deliver_relog;
+	mailbox_post(&p->mailbox, &relog->work);
+}
+
 /* Where SAVE belongs after it was asked for its bytes, and whether that was ALL it had. */
 static void
 requeue(struct persister *p, struct save *save, bool all)
@@ -136,12 +158,14 @@ requeue(struct persister *p, struct save *save, bool all)
 		enqueue_growing(p, save);
 }
 
-/* Fills the batch: deletions first, they are small and somebody waits. */
+/* Fills the batch: deletions first, they are small and somebody waits. Of what is written again, no more
+ * is submitted at a time than leaves room for the rest. */
 static void
 make_batch(struct persister *p)
 {
 	struct save_list turn = TAILQ_HEAD_INITIALIZER(turn);
 	struct store_delete *del;
+	struct relog *relog;
 	struct save *save;
 
 	batch_clear(&p->batch);
@@ -150,6 +174,13 @@ make_batch(struct persister *p)
 		STAILQ_REMOVE_HEAD(&p->deletes, link);
 		STAILQ_INSERT_TAIL(&p->deleting, del, link);
 	}
+	while ((relog = STAILQ_FIRST(&p->relogs)) != NULL && relog_take(relog, &p->batch)) {
+		STAILQ_REMOVE_HEAD(&p->relogs, link);
+		STAILQ_INSERT_TAIL(&p->relogging, relog, link);
+	}
+	/* What makes room is not to fail together with what needs it. */
+	if (p->is_starved || (atomic_load(&p->store->full) && p->batch.count > 0))
+		return;
 	TAILQ_CONCAT(&turn, &p->ready, link);
 	while ((save = TAILQ_FIRST(&turn)) != NULL &&
 	       batch_fits(&p->batch, RECORD_BODY_MAX, SAVE_IOVS)) {
@@ -160,6 +191,26 @@ make_batch(struct persister *p)
 	TAILQ_CONCAT(&p->ready, &turn, link);
 }
 
+/* No more is written to the active volume. */
+static void
+seal(struct persister *p)
+{
+	if (p->active != NULL)
+		volumes_seal(&p->store->volumes, volume_number(p->active));
+	volume_put(&p->active);
+	reclaim_wake(p->store->reclaim);
+}
+
+/* Whether the batch has bytes of new objects. */
+static bool
+has_saves(const struct persister *p)
+{
+	for (unsigned i = 0; i < p->batch.count; i++)
+		if (p->batch.items[i].save != NULL)
+			return true;
+	return false;
+}
+
 /* A volume with room for the batch, which is allocated. */
 static int
 ensure_volume(struct persister *p)
@@ -168,7 +219,11 @@ ensure_volume(struct persister *p)
 	int err = 0;
 
 	if (p->active != NULL && volume_room(p->active) < bytes)
-		volume_put(&p->active);
+		seal(p);
+	/* Freeing space needs no space: what was held back is for records that no save is waiting for. */
+	if (has_saves(p) &&
+	    (atomic_load(&p->store->full) || (p->active == NULL && !evict_may_grow(p->store))))
+		return -ENOSPC;
 	if (p->active == NULL)
 		err = volumes_create(&p->store->volumes, &p->active);
 	return err == 0 ? volume_reserve(p->active, bytes) : err;
@@ -189,12 +244,12 @@ write_batch(struct persister *p)
 			break;
 		if (err == 0)
 			err = batch_write(&p->batch, p->active, p->store->config.sync);
-		if (err == 0)
+		if (err == 0) {
+			volumes_grown(&p->store->volumes, p->active);
 			break;
-		volume_put(&p->active);
+		}
+		seal(p);
 	}
-	if (atomic_exchange(&p->health, err) != err && err != 0)
-		log_error("can't write to the volumes error=\"%s\"", strerror(-err));
 	return err;
 }
 
@@ -203,8 +258,13 @@ static void
 keep_batch(struct persister *p, struct index_queue *queue)
 {
 	for (unsigned i = 0; i < p->batch.count; i++) {
-		save_keep(&p->batch.items[i], p->active);
-		STAILQ_INSERT_TAIL(queue, p->batch.items[i].op, link);
+		struct batch_item *item = &p->batch.items[i];
+
+		if (item->relog != NULL)
+			relog_keep(item, p->active);
+		else
+			save_keep(item, p->active);
+		STAILQ_INSERT_TAIL(queue, item->op, link);
 	}
 }
 
@@ -213,8 +273,8 @@ rollback_batch(struct persister *p)
 {
 	for (unsigned i = p->batch.count; i-- > 0;) {
 		save_roll_back(&p->batch.items[i]);
-		object_put(&p->batch.items[i].op->object);
-		free(p->batch.items[i].op);
+		if (p->batch.items[i].relog == NULL) /* that keeps its op for another attempt */
+			indexer_free_op(p->batch.items[i].op);
 	}
 }
 
@@ -265,6 +325,30 @@ end_delete(struct store_delete *del, int err, struct index_queue *queue)
 	mailbox_post(del->mailbox, &del->letter);
 }
 
+/* The reclaimer may make room: nothing has failed until it says that it can't. The batch is dissolved into
+ * what it was made of. */
+static bool
+wait_for_room(struct persister *p, int err)
+{
+	struct save *save;
+
+	if ((err != -ENOSPC && err != -EDQUOT) || p->is_starved || p->stopping ||
+	    atomic_load(&p->store->full))
+		return false;
+	rollback_batch(p);
+	STAILQ_CONCAT(&p->deleting, &p->deletes);
+	STAILQ_CONCAT(&p->deletes, &p->deleting);
+	STAILQ_CONCAT(&p->relogging, &p->relogs);
+	STAILQ_CONCAT(&p->relogs, &p->relogging);
+	while ((save = TAILQ_FIRST(&p->ending)) != NULL) {
+		TAILQ_REMOVE(&p->ending, save, link);
+		make_ready(p, save);
+	}
+	p->is_starved = true;
+	reclaim_need(p->store->reclaim);
+	return true;
+}
+
 /* After a failure nothing is retried at once: who waits for an answer gets it, what still grows has
  * its next turn when it is due. */
 static void
@@ -284,12 +368,18 @@ run_batch(struct persister *p)
 {
 	struct index_queue queue = STAILQ_HEAD_INITIALIZER(queue);
 	struct store_delete *del;
+	struct relog *relog;
 	struct save *save;
+	bool news;
 	int err = 0;
 
 	make_batch(p);
 	if (p->batch.count > 0) {
 		err = write_batch(p);
+		if (wait_for_room(p, err))
+			return;
+		if (atomic_exchange(&p->health, err) != err && err != 0)
+			log_error("can't write to the volumes error=\"%s\"", strerror(-err));
 		if (err == 0)
 			keep_batch(p, &queue);
 		else {
@@ -301,13 +391,20 @@ run_batch(struct persister *p)
 		STAILQ_REMOVE_HEAD(&p->deleting, link);
 		end_delete(del, err, &queue);
 	}
+	while ((relog = STAILQ_FIRST(&p->relogging)) != NULL) {
+		STAILQ_REMOVE_HEAD(&p->relogging, link);
+		relog_end(relog, err);
+	}
+	/* A failure alone gives no room back: a writer that is told so would only ask again, at once. */
+	news = err == 0 || !TAILQ_EMPTY(&p->ending);
 	while ((save = TAILQ_FIRST(&p->ending)) != NULL) {
 		TAILQ_REMOVE(&p->ending, save, link);
 		end_save(save, err, &queue);
 	}
 	if (!STAILQ_EMPTY(&queue))
 		indexer_submit(p->store->indexer, &queue);
-	store_announce_room(p->store);
+	if (news)
+		store_announce_room(p->store);
 }
 
 /* Moves what is due from growing to ready; returns the milliseconds until the next, or -1. */
@@ -333,7 +430,8 @@ collect_due(struct persister *p)
 static bool
 has_work(const struct persister *p)
 {
-	return !TAILQ_EMPTY(&p->ready) || !STAILQ_EMPTY(&p->deletes);
+	return (!TAILQ_EMPTY(&p->ready) && !p->is_starved) || !STAILQ_EMPTY(&p->deletes) ||
+	       !STAILQ_EMPTY(&p->relogs);
 }
 
 static void *
@@ -371,6 +469,23 @@ deliver_stop(struct letter *letter)
 		(struct persister *)((char *)letter - offsetof(struct persister, stop));
 
 	p->stopping = true;
+	p->is_starved = false; /* nobody is left to make room */
+}
+
+static void
+deliver_room(struct letter *letter)
+{
+	struct persister *p =
+		(struct persister *)((char *)letter - offsetof(struct persister, room));
+
+	p->is_starved = false;
+}
+
+void
+persister_answer_room(struct persister *p)
+{
+	p->room.deliver = deliver_room;
+	mailbox_post(&p->mailbox, &p->room);
 }
 
 int
@@ -387,6 +502,8 @@ persister_start(struct store *store, struct persister **out)
 	TAILQ_INIT(&p->ending);
 	STAILQ_INIT(&p->deletes);
 	STAILQ_INIT(&p->deleting);
+	STAILQ_INIT(&p->relogs);
+	STAILQ_INIT(&p->relogging);
 	p->hash = XXH3_createState();
 	err = p->hash != NULL ? mailbox_init(&p->mailbox) : -ENOMEM;
 	if (err != 0)
@@ -415,7 +532,7 @@ persister_stop(struct persister **pp)
 	mailbox_post(&p->mailbox, &p->stop);
 	pthread_join(p->thread, NULL);
 	mailbox_close(&p->mailbox);
-	volume_put(&p->active);
+	seal(p);
 	XXH3_freeState(p->hash);
 	free(p);
 	*pp = NULL;

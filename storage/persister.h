@@ -17,6 +17,7 @@ struct persister;
 struct store;
 struct store_delete;
 struct save;
+struct relog;
 
 #define PERSIST_PIECE ((uint64_t)256 * 1024) /* worth a write while an object grows */
 
@@ -34,6 +35,12 @@ void persister_ended(struct persister *persister, struct save *save);
 
 /* Any thread: writes DEL's tombstone, then delivers its letter. DEL's entry is held. */
 void persister_delete(struct persister *persister, struct store_delete *del);
+
+/* Any thread: writes RELOG's record, then delivers its letter. */
+void persister_relog(struct persister *persister, struct relog *relog);
+
+/* The reclaimer, after reclaim_need: there is room now, or store->full says that there is none to be had. */
+void persister_answer_room(struct persister *persister);
 
 /* 0, or -errno of the last attempt to write when nothing could be written since. */
 int persister_health(const struct persister *persister);

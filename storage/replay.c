@@ -22,6 +22,8 @@ struct replay {
 	uint64_t *applied; /* of each volume in numbers */
 	const uint32_t *numbers;
 	size_t count;
+	uint32_t *vanished; /* volumes the catalog knows and does not need, without a file */
+	size_t nvanished;
 	uint64_t records;
 	unsigned torn;
 	char *why;
@@ -117,6 +119,19 @@ replay_volume(struct replay *r, uint32_t number, uint64_t from)
 	return err;
 }
 
+/* The server was killed between the unlink of a volume and the commit that forgets it. */
+static int
+note_vanished(struct replay *r, uint32_t number)
+{
+	uint32_t *more = realloc(r->vanished, (r->nvanished + 1) * sizeof(*more));
+
+	if (more == NULL)
+		return -ENOMEM;
+	r->vanished = more;
+	more[r->nvanished++] = number;
+	return 0;
+}
+
 static int
 note_applied(void *arg, const struct catalog_volume *volume)
 {
@@ -134,8 +149,13 @@ note_applied(void *arg, const struct catalog_volume *volume)
 		else
 			high = middle;
 	}
-	log_error("volume %010u is missing: its objects are not served",
-		  (unsigned)volume->number);
+	/* Its number may be in extents: no other volume may have it. */
+	volumes_reserve(&r->store->volumes, volume->number);
+	if (volume->live > 0 || volume->heads > 0)
+		log_error("volume %010u is missing: its objects are not served",
+			  (unsigned)volume->number);
+	else
+		return note_vanished(r, volume->number);
 	return 0;
 }
 
@@ -157,6 +177,8 @@ catch_up(struct replay *r)
 		err = catalog_begin(catalog);
 	if (err != 0)
 		return err;
+	for (size_t i = 0; i < r->nvanished && err == 0; i++)
+		err = catalog_drop_volume(catalog, r->vanished[i]);
 	for (size_t i = first; i < r->count && err == 0; i++)
 		err = replay_volume(r, r->numbers[i], r->applied[i]);
 	if (err == 0)
@@ -219,6 +241,7 @@ open_or_rebuild(struct replay *r)
 	else if (r->count > 0)
 		log_warning("the catalog is missing: rebuilding it from %zu volumes", r->count);
 	memset(r->applied, 0, r->count * sizeof(*r->applied));
+	r->nvanished = 0;
 	return rebuild(r);
 }
 
@@ -248,6 +271,7 @@ replay(struct store *store, char *why, size_t why_size)
 			 store->config.data_dir, strerror(-err));
 	}
 	free(r.applied);
+	free(r.vanished);
 	free(numbers);
 	return err;
 }

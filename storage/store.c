@@ -15,6 +15,7 @@
 #include "storage/store_internal.h"
 
 #define POOL_THREADS 4
+#define LOAD_TRIES 3
 
 void
 store_config_defaults(struct store_config *config)
@@ -26,6 +27,8 @@ store_config_defaults(struct store_config *config)
 		.tail_max = (uint64_t)128 << 20,
 		.resume_window_ms = 10000,
 		.writer_takeover_ms = 5000,
+		.disk_percent = 90,
+		.evict = true,
 	};
 }
 
@@ -72,6 +75,12 @@ start(struct store *store, char *why, size_t why_size)
 
 	if (err != 0)
 		return err;
+	err = evict_init(store);
+	if (err != 0) {
+		snprintf(why, why_size, "cannot look at the file system of %s: %s",
+			 store->config.data_dir, strerror(-err));
+		return err;
+	}
 	err = volumes_init(&store->volumes, store->dirfd, store->config.volume_size,
 			   store->config.sync);
 	if (err != 0) {
@@ -88,6 +97,8 @@ start(struct store *store, char *why, size_t why_size)
 		err = indexer_start(store, &store->indexer);
 	if (err == 0)
 		err = persister_start(store, &store->persister);
+	if (err == 0)
+		err = reclaim_start(store, &store->reclaim);
 	if (err != 0)
 		snprintf(why, why_size, "cannot start the store's threads: %s", strerror(-err));
 	return err;
@@ -141,8 +152,10 @@ store_close(struct store **storep)
 	if (store->persister != NULL)
 		handover_close(store);
 	/* Backwards through the flow of bytes: nothing is submitted to what stopped. */
+	reclaim_stop(store->reclaim);
 	pool_stop(&store->pool);
 	persister_stop(&store->persister);
+	reclaim_free(&store->reclaim);
 	indexer_stop(&store->indexer);
 	table_destroy(&store->table);
 	blocks_destroy(&store->blocks);
@@ -167,6 +180,10 @@ store_ready(struct store *store, char *why, size_t why_size)
 		snprintf(why, why_size, "cannot write to the volumes: %s", strerror(-err));
 		return err;
 	}
+	if (atomic_load(&store->full)) {
+		snprintf(why, why_size, "the disk is full and nothing may go");
+		return -ENOSPC;
+	}
 	err = indexer_health(store->indexer);
 	if (err != 0)
 		snprintf(why, why_size, "cannot write to the catalog: %s", strerror(-err));
@@ -186,6 +203,17 @@ find_locked(struct table_shard *shard, struct table_entry *entry, struct object 
 	return 0;
 }
 
+/* What is over is not there for anybody, even before it is removed. */
+static int
+leave_expired(struct store *store, struct object **out)
+{
+	if (object_status(*out).state == OBJECT_LIVE ||
+	    !expiry_is_over(&store->expiry, (*out)->expires_ms))
+		return 0;
+	object_put(out);
+	return -ENOENT;
+}
+
 int
 store_find(struct store *store, const char *path, struct object **out)
 {
@@ -194,7 +222,7 @@ store_find(struct store *store, const char *path, struct object **out)
 	int err = find_locked(shard, table_lookup(shard, path, hash), out);
 
 	table_unlock(shard);
-	return err;
+	return err == 0 ? leave_expired(store, out) : err;
 }
 
 struct from_catalog {
@@ -244,12 +272,12 @@ out:
 	return err;
 }
 
-static int
-load(struct store *store, const char *path, struct object **out, uint64_t *news)
+int
+store_load_now(struct store *store, const char *path, struct object **out, uint64_t *news)
 {
 	int err;
 
-	do {
+	for (unsigned tries = 0;; tries++) {
 		struct from_catalog from = {.store = store};
 		struct table_shard *shard;
 		uint64_t evictions;
@@ -259,12 +287,17 @@ load(struct store *store, const char *path, struct object **out, uint64_t *news)
 		evictions = shard->evictions;
 		table_unlock(shard);
 		err = catalog_find(store->catalog, path, visit_found, &from);
-		if (err == 0 || err == -ENOENT)
+		/* A volume that the row named may have been given up since: then there is another row
+		 * now, or none. If it just isn't there, neither is the object. */
+		if (err == -ESTALE && tries < LOAD_TRIES)
+			continue;
+		if (err == 0 || err == -ENOENT || err == -ESTALE)
 			err = adopt(store, path, evictions, from.object, out);
 		object_put(&from.object);
 		*news = evictions;
-	} while (err == -ESTALE);
-	return err;
+		if (err != -ESTALE)
+			return err;
+	}
 }
 
 /* Hashes the bytes that OBJECT has, so that a writer can go on with them. */
@@ -304,7 +337,10 @@ load_run(struct pool_job *job)
 {
 	struct store_load *request = (struct store_load *)job;
 	struct object *object = NULL;
-	int err = load(request->store, request->path, &object, &request->news);
+	int err = store_load_now(request->store, request->path, &object, &request->news);
+
+	if (err == 0)
+		err = leave_expired(request->store, &object);
 
 	if (err == 0 && request->to_extend && has_ended(object))
 		err = prepare_extension(request->store, object);

@@ -22,11 +22,14 @@
 struct store_config {
 	const char *data_dir;
 	bool sync;            /* false: survive kill -9 of the server only, not power loss */
-	uint64_t volume_size; /* bytes of one volume file */
+	uint64_t volume_size; /* bytes of one volume file; less if the disk has room for few */
 	uint64_t memory_max;  /* bytes of resident objects that are idle */
 	uint64_t tail_max;    /* bytes received and not yet on disk */
 	int64_t resume_window_ms;   /* readers of an object whose sender vanished wait for this long */
 	int64_t writer_takeover_ms; /* a writer that says nothing for this long may be replaced */
+	uint64_t disk_max;    /* bytes that all volumes may take; 0: see disk_percent */
+	unsigned disk_percent; /* the same as a part of the file system; 0: all it has */
+	bool evict;           /* when there is no more: old objects go; else new ones are refused */
 	unsigned workers;     /* slots for object_watch */
 	struct mailbox *const *mailboxes; /* one per worker; outlive the store */
 };

@@ -29,8 +29,11 @@
 
 #include "storage/blocks.h"
 #include "storage/catalog.h"
+#include "storage/evict.h"
+#include "storage/expiry.h"
 #include "storage/indexer.h"
 #include "storage/persister.h"
+#include "storage/reclaim.h"
 #include "storage/store.h"
 #include "storage/table.h"
 #include "storage/volumes.h"
@@ -48,6 +51,10 @@ struct store {
 	struct pool *pool;
 	struct indexer *indexer;
 	struct persister *persister;
+	struct reclaim *reclaim;
+	struct expiry expiry; /* by which objects expire */
+	struct evict evict;
+	_Atomic bool full; /* nothing may go, new objects are refused; the reclaimer's */
 	_Atomic uint64_t last_number; /* of ids and sequence numbers given out, together */
 
 	pthread_mutex_t room_lock; /* guards rooms */
@@ -57,6 +64,10 @@ struct store {
 
 /* The next id or sequence number. */
 uint64_t store_next_number(struct store *store);
+
+/* The current version of PATH, asking the disk if need be. 0, -ENOENT, or -errno of the catalog. *NEWS is
+ * what struct store_load says. */
+int store_load_now(struct store *store, const char *path, struct object **out, uint64_t *news);
 
 /* Tells every waiting writer that the tail may have room again. */
 void store_announce_room(struct store *store);

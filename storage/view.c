@@ -70,7 +70,11 @@ view_extent(const struct stored_extent *stored, uint64_t offset, size_t max,
 	if (length > max)
 		length = max;
 	*view = (struct object_view){.data = data, .length = resident(data, (size_t)length)};
-	return view->length > 0 ? 0 : -EINPROGRESS;
+	if (view->length == 0)
+		return -EINPROGRESS;
+	volume_touch(stored->volume);
+	view->volume = volume_get(stored->volume);
+	return 0;
 }
 
 static void
@@ -82,6 +86,7 @@ view_block(struct object *object, struct tail_block *block, uint64_t offset, siz
 	view->length = tail_bytes(&object->tail, block, offset, max, &data);
 	view->data = data;
 	view->block = tail_block_get(block);
+	view->volume = NULL;
 }
 
 int
@@ -126,6 +131,7 @@ object_view_release(struct object_view *view)
 	if (view->block != NULL)
 		tail_block_put(view->block);
 	view->block = NULL;
+	volume_put(&view->volume);
 }
 
 void
@@ -199,7 +205,9 @@ warm(struct object *object, uint64_t offset)
 			  object->path, (unsigned)stored.at.volume,
 			  (unsigned long long)stored.at.position, strerror(-err));
 	pthread_mutex_lock(&object->lock);
-	if (err == 0)
+	if (object->extents[i].volume != stored.volume)
+		; /* moved meanwhile: it was verified on the way */
+	else if (err == 0)
 		object->extents[i].trust = EXTENT_GOOD;
 	else if (err == -EBADMSG)
 		object->extents[i].trust = EXTENT_DAMAGED;

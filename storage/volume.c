@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -40,6 +41,7 @@ struct volume {
 	uint64_t reserved; /* of what is allocated; its appender only */
 	pthread_mutex_t lock; /* guards the making of map */
 	_Atomic(unsigned char *) map;
+	_Atomic int64_t last_read; /* seconds; readers store it */
 	uint8_t secret[RECORD_SECRET_SIZE];
 };
 
@@ -64,6 +66,7 @@ volume_new(uint32_t number, int fd)
 		return NULL;
 	atomic_init(&volume->refs, 1);
 	atomic_init(&volume->map, NULL);
+	atomic_init(&volume->last_read, 0);
 	pthread_mutex_init(&volume->lock, NULL);
 	volume->number = number;
 	volume->fd = fd;
@@ -272,6 +275,40 @@ volume_end(const struct volume *volume)
 }
 
 uint64_t
+volume_allocated(const struct volume *volume)
+{
+	return volume->reserved;
+}
+
+void
+volume_touch(struct volume *volume)
+{
+	struct timespec now;
+
+	/* A coarse clock and mostly no store: every view comes here. */
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	if (atomic_load_explicit(&volume->last_read, memory_order_relaxed) != now.tv_sec)
+		atomic_store_explicit(&volume->last_read, now.tv_sec, memory_order_relaxed);
+}
+
+int64_t
+volume_last_read(const struct volume *volume)
+{
+	return atomic_load_explicit(&volume->last_read, memory_order_relaxed);
+}
+
+int
+volume_unlink(int dirfd, uint32_t number, int sync)
+{
+	char name[32];
+
+	format_name(name, number, "");
+	if (unlinkat(dirfd, name, 0) != 0 && errno != ENOENT)
+		return -errno;
+	return sync && fsync(dirfd) != 0 ? -errno : 0;
+}
+
+uint64_t
 volume_room(const struct volume *volume)
 {
 	return volume->size - volume->end;
@@ -416,11 +453,12 @@ static bool
 step_over(struct volume_scan *scan)
 {
 	static const unsigned char zeros[RECORD_HEADER_SIZE];
+	uint64_t left = round_up(scan->position + 1, RECORD_BATCH) - scan->position;
+	size_t length = left < sizeof(zeros) ? (size_t)left : sizeof(zeros);
 	const unsigned char *bytes;
 	off_t data;
 
-	if (look(scan, scan->position, RECORD_HEADER_SIZE, &bytes) == 0 &&
-	    memcmp(bytes, zeros, sizeof(zeros)) != 0)
+	if (look(scan, scan->position, length, &bytes) == 0 && memcmp(bytes, zeros, length) != 0)
 		scan->damaged++;
 	scan->position = round_up(scan->position + 1, RECORD_BATCH);
 	/* Preallocated space that was never written is a hole: not worth reading. */

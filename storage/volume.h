@@ -42,6 +42,19 @@ const uint8_t *volume_secret(const struct volume *volume);
 /* Where the next append will begin: a multiple of RECORD_BATCH. */
 uint64_t volume_end(const struct volume *volume);
 
+/* Bytes that it takes on disk, as its appender knows. */
+uint64_t volume_allocated(const struct volume *volume);
+
+/* Somebody reads it now. Any thread. */
+void volume_touch(struct volume *volume);
+
+/* When somebody last did, by the monotonic clock in seconds; 0 for never. */
+int64_t volume_last_read(const struct volume *volume);
+
+/* Takes the name of volume NUMBER away, durably if SYNC; who has it open may go on reading. 0 (also when
+ * there is no such file) or -errno. */
+int volume_unlink(int dirfd, uint32_t number, int sync);
+
 /* Bytes that can still be appended as one batch. */
 uint64_t volume_room(const struct volume *volume);
 

@@ -12,11 +12,12 @@
 #include <uthash.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 
 struct volumes_slot {
 	UT_hash_handle hh;
-	uint32_t number;
-	struct volume *volume;
+	struct volumes_info info; /* used_ms: when it was written */
+	struct volume *volume;    /* NULL until somebody wants it */
 };
 
 int
@@ -31,6 +32,8 @@ volumes_init(struct volumes *volumes, int dirfd, uint64_t volume_size, bool sync
 	volumes->sync = sync;
 	volumes->table = NULL;
 	volumes->next = 1;
+	volumes->bytes = 0;
+	volumes->count = 0;
 	pthread_mutex_init(&volumes->lock, NULL);
 	if (sync && fsync(dirfd) != 0)
 		return -errno;
@@ -75,6 +78,51 @@ parse_name(const char *name, uint32_t *number)
 	return true;
 }
 
+/* Puts a volume into the set, if it is not there. VOLUME, or NULL, gives no reference away. The lock is held. */
+static int
+insert(struct volumes *volumes, const struct volumes_info *info, struct volume *volume)
+{
+	struct volumes_slot *slot;
+
+	HASH_FIND(hh, volumes->table, &info->number, sizeof(info->number), slot);
+	if (slot != NULL)
+		return 0;
+	slot = calloc(1, sizeof(*slot));
+	if (slot == NULL)
+		return -ENOMEM;
+	slot->info = *info;
+	HASH_ADD(hh, volumes->table, info.number, sizeof(slot->info.number), slot);
+	if (slot->hh.tbl == NULL) {
+		free(slot);
+		return -ENOMEM;
+	}
+	if (volume != NULL)
+		slot->volume = volume_get(volume);
+	volumes->bytes += info->bytes;
+	volumes->count++;
+	return 0;
+}
+
+/* Notes the volume file NAME, which was written before this run. */
+static int
+find_file(struct volumes *volumes, const char *name, uint32_t number)
+{
+	struct volumes_info info = {.number = number};
+	int64_t age_ms;
+	struct stat st;
+	int err;
+
+	if (fstatat(volumes->dirfd, name, &st, 0) != 0)
+		return -errno;
+	info.bytes = (uint64_t)st.st_blocks * 512;
+	age_ms = clock_wall_ms() - (int64_t)st.st_mtim.tv_sec * 1000;
+	info.used_ms = clock_mono_ms() - (age_ms > 0 ? age_ms : 0);
+	pthread_mutex_lock(&volumes->lock);
+	err = insert(volumes, &info, NULL);
+	pthread_mutex_unlock(&volumes->lock);
+	return err;
+}
+
 int
 volumes_enumerate(struct volumes *volumes, uint32_t **numbers, size_t *count)
 {
@@ -111,6 +159,9 @@ volumes_enumerate(struct volumes *volumes, uint32_t **numbers, size_t *count)
 			list = more;
 		}
 		list[used++] = number;
+		err = find_file(volumes, entry->d_name, number);
+		if (err != 0)
+			goto out;
 	}
 	err = -errno;
 out:
@@ -121,28 +172,10 @@ out:
 	}
 	if (used > 0) {
 		qsort(list, used, sizeof(*list), compare_numbers);
-		volumes->next = list[used - 1] + 1;
+		volumes_reserve(volumes, list[used - 1]);
 	}
 	*numbers = list;
 	*count = used;
-	return 0;
-}
-
-/* Puts VOLUME into the set. The lock is held. */
-static int
-insert(struct volumes *volumes, struct volume *volume)
-{
-	struct volumes_slot *slot = calloc(1, sizeof(*slot));
-
-	if (slot == NULL)
-		return -ENOMEM;
-	slot->number = volume_number(volume);
-	HASH_ADD(hh, volumes->table, number, sizeof(slot->number), slot);
-	if (slot->hh.tbl == NULL) {
-		free(slot);
-		return -ENOMEM;
-	}
-	slot->volume = volume_get(volume);
 	return 0;
 }
 
@@ -150,27 +183,33 @@ int
 volumes_open(struct volumes *volumes, uint32_t number, struct volume **out)
 {
 	struct volumes_slot *slot;
-	struct volume *volume;
-	int err = 0;
+	struct volume *volume = NULL;
+	int err;
 
 	pthread_mutex_lock(&volumes->lock);
 	HASH_FIND(hh, volumes->table, &number, sizeof(number), slot);
-	if (slot != NULL)
-		*out = volume_get(slot->volume);
+	if (slot != NULL && slot->volume != NULL)
+		volume = volume_get(slot->volume);
 	pthread_mutex_unlock(&volumes->lock);
-	if (slot != NULL)
+	if (volume != NULL) {
+		*out = volume;
 		return 0;
+	}
+	if (slot == NULL)
+		return -ENOENT;
 
 	err = volume_open(volumes->dirfd, number, &volume);
 	if (err != 0)
 		return err;
 	pthread_mutex_lock(&volumes->lock);
 	HASH_FIND(hh, volumes->table, &number, sizeof(number), slot);
-	if (slot != NULL) { /* another thread was faster */
+	if (slot == NULL) { /* removed meanwhile */
+		err = -ENOENT;
+	} else if (slot->volume != NULL) { /* another thread was faster */
 		volume_put(&volume);
 		volume = volume_get(slot->volume);
 	} else {
-		err = insert(volumes, volume);
+		slot->volume = volume_get(volume);
 	}
 	pthread_mutex_unlock(&volumes->lock);
 	if (err != 0)
@@ -183,22 +222,132 @@ volumes_open(struct volumes *volumes, uint32_t number, struct volume **out)
 int
 volumes_create(struct volumes *volumes, struct volume **out)
 {
+	struct volumes_info info = {.active = true, .used_ms = clock_mono_ms()};
 	struct volume *volume;
 	uint32_t number;
 	int err;
 
 	pthread_mutex_lock(&volumes->lock);
-	number = volumes->next++;
+	number = info.number = volumes->next++;
 	pthread_mutex_unlock(&volumes->lock);
 	err = volume_create(volumes->dirfd, number, volumes->volume_size, volumes->sync, &volume);
 	if (err != 0)
 		return err;
+	info.bytes = volume_allocated(volume);
 	pthread_mutex_lock(&volumes->lock);
-	err = insert(volumes, volume);
+	err = insert(volumes, &info, volume);
 	pthread_mutex_unlock(&volumes->lock);
 	if (err != 0)
 		volume_put(&volume);
 	else
 		*out = volume;
 	return err;
+}
+
+void
+volumes_reserve(struct volumes *volumes, uint32_t number)
+{
+	pthread_mutex_lock(&volumes->lock);
+	if (volumes->next <= number)
+		volumes->next = number + 1;
+	pthread_mutex_unlock(&volumes->lock);
+}
+
+void
+volumes_grown(struct volumes *volumes, const struct volume *volume)
+{
+	uint32_t number = volume_number(volume);
+	uint64_t bytes = volume_allocated(volume);
+	struct volumes_slot *slot;
+
+	pthread_mutex_lock(&volumes->lock);
+	HASH_FIND(hh, volumes->table, &number, sizeof(number), slot);
+	CHECK(slot != NULL && slot->info.active);
+	volumes->bytes += bytes - slot->info.bytes;
+	slot->info.bytes = bytes;
+	slot->info.end = volume_end(volume);
+	slot->info.used_ms = clock_mono_ms();
+	pthread_mutex_unlock(&volumes->lock);
+}
+
+void
+volumes_seal(struct volumes *volumes, uint32_t number)
+{
+	struct volumes_slot *slot;
+
+	pthread_mutex_lock(&volumes->lock);
+	HASH_FIND(hh, volumes->table, &number, sizeof(number), slot);
+	CHECK(slot != NULL);
+	slot->info.active = false;
+	pthread_mutex_unlock(&volumes->lock);
+}
+
+static int
+compare_infos(const void *a, const void *b)
+{
+	return compare_numbers(&((const struct volumes_info *)a)->number,
+			       &((const struct volumes_info *)b)->number);
+}
+
+int
+volumes_list(struct volumes *volumes, struct volumes_info **list, size_t *count)
+{
+	struct volumes_slot *slot, *tmp;
+	size_t n = 0;
+
+	pthread_mutex_lock(&volumes->lock);
+	*list = calloc(volumes->count + 1, sizeof(**list));
+	if (*list != NULL) {
+		HASH_ITER (hh, volumes->table, slot, tmp) {
+			struct volumes_info *info = &(*list)[n++];
+			int64_t read_ms =
+				slot->volume == NULL ? 0 : volume_last_read(slot->volume) * 1000;
+
+			*info = slot->info;
+			if (read_ms > info->used_ms)
+				info->used_ms = read_ms;
+		}
+	}
+	pthread_mutex_unlock(&volumes->lock);
+	if (*list == NULL)
+		return -ENOMEM;
+	qsort(*list, n, sizeof(**list), compare_infos);
+	*count = n;
+	return 0;
+}
+
+uint64_t
+volumes_bytes(struct volumes *volumes, size_t *count)
+{
+	uint64_t bytes;
+
+	pthread_mutex_lock(&volumes->lock);
+	bytes = volumes->bytes;
+	*count = volumes->count;
+	pthread_mutex_unlock(&volumes->lock);
+	return bytes;
+}
+
+int
+volumes_remove(struct volumes *volumes, uint32_t number)
+{
+	int err = volume_unlink(volumes->dirfd, number, volumes->sync);
+	struct volume *volume = NULL;
+	struct volumes_slot *slot;
+
+	if (err != 0)
+		return err;
+	pthread_mutex_lock(&volumes->lock);
+	HASH_FIND(hh, volumes->table, &number, sizeof(number), slot);
+	if (slot != NULL) {
+		CHECK(!slot->info.active);
+		volumes->bytes -= slot->info.bytes;
+		volumes->count--;
+		volume = slot->volume;
+		HASH_DEL(volumes->table, slot);
+		free(slot);
+	}
+	pthread_mutex_unlock(&volumes->lock);
+	volume_put(&volume);
+	return 0;
 }

@@ -17,23 +17,53 @@ struct volumes {
 	int dirfd;            /* of DIR/volumes */
 	uint64_t volume_size; /* of new ones */
 	bool sync;
-	pthread_mutex_t lock; /* guards table and next */
+	pthread_mutex_t lock; /* guards the rest */
 	struct volumes_slot *table;
-	uint32_t next; /* number of the next new volume */
+	uint32_t next;  /* number of the next new volume */
+	uint64_t bytes; /* of all, on disk */
+	size_t count;
+};
+
+/* What is known of one volume file. */
+struct volumes_info {
+	uint32_t number;
+	bool active;     /* records are still appended to it */
+	uint64_t bytes;  /* that it takes on disk */
+	uint64_t end;    /* what was appended in this run lies before this; 0: nothing was */
+	int64_t used_ms; /* when it was last written or read, by the monotonic clock, coarsely */
 };
 
 /* Opens (or creates) the folder "volumes" under DIRFD. 0 or -errno. */
 int volumes_init(struct volumes *volumes, int dirfd, uint64_t volume_size, bool sync);
 void volumes_destroy(struct volumes *volumes);
 
-/* The numbers of all volume files, ascending; the caller frees *NUMBERS. Removes drafts that a crash
- * left behind. Also sets the next number behind the highest. 0 or -errno. */
+/* Finds all volume files. Their numbers, ascending, in *NUMBERS, which the caller frees. Removes drafts that a
+ * crash left behind. Also sets the next number behind the highest. 0 or -errno. */
 int volumes_enumerate(struct volumes *volumes, uint32_t **numbers, size_t *count);
 
-/* A reference to volume NUMBER. Errors of volume_open. */
+/* A reference to volume NUMBER. Errors of volume_open; -ENOENT also for one that was removed. */
 int volumes_open(struct volumes *volumes, uint32_t number, struct volume **out);
 
-/* A new, empty volume, known to the set. Errors of volume_create. */
+/* A new, empty, active volume, known to the set. Errors of volume_create. */
 int volumes_create(struct volumes *volumes, struct volume **out);
+
+/* No new volume will have NUMBER, or a lower one. */
+void volumes_reserve(struct volumes *volumes, uint32_t number);
+
+/* Its appender: VOLUME has grown; everything before volume_end is synced. */
+void volumes_grown(struct volumes *volumes, const struct volume *volume);
+
+/* Its appender: nothing is written to volume NUMBER any more. */
+void volumes_seal(struct volumes *volumes, uint32_t number);
+
+/* All volume files, ascending by number; the caller frees *LIST. 0 or -ENOMEM. */
+int volumes_list(struct volumes *volumes, struct volumes_info **list, size_t *count);
+
+/* Bytes that all volumes take on disk, and their number. */
+uint64_t volumes_bytes(struct volumes *volumes, size_t *count);
+
+/* Unlinks volume NUMBER, which is not active, durably. Who has it open may go on reading; the disk has
+ * its space back when the last of them let go. 0 or -errno: then it is still there. */
+int volumes_remove(struct volumes *volumes, uint32_t number);
 
 #endif

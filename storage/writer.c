@@ -225,7 +225,7 @@ start(struct table_shard *shard, struct table_entry *entry, struct writer_config
 		return err;
 	table_hold(shard, entry);
 	if (config->ttl_ms > 0)
-		writer->object->expires_ms = clock_wall_ms() + config->ttl_ms;
+		writer->object->expires_ms = expiry_now_ms(&writer->store->expiry) + config->ttl_ms;
 	save->object = object_get(writer->object);
 	save->entry = entry;
 	save->saved = save->taken = object_status(writer->object).length;
@@ -252,6 +252,10 @@ writer_open(struct store *store, struct writer_config *config, struct writer **o
 
 	if (writer == NULL)
 		return -ENOMEM;
+	if (atomic_load_explicit(&store->full, memory_order_relaxed)) {
+		writer_free(&writer);
+		return -ENOSPC;
+	}
 	shard = table_lock(&store->table, config->path, &hash);
 	entry = table_lookup(shard, config->path, hash);
 	if (entry == NULL)

@@ -30,7 +30,7 @@ class FullDisk(unittest.TestCase):
         self.addCleanup(os.rmdir, self.disk)
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "none", self.disk], check=True)
         self.addCleanup(subprocess.run, ["umount", "-l", self.disk], check=True)
-        self.server = Server("volume_size = 16MiB\ntail_max = 64MiB\n",
+        self.server = Server("volume_size = 16MiB\ntail_max = 64MiB\nevict = off\n",
                              data=os.path.join(self.disk, "data"))
         self.addCleanup(self.server.remove)
         self.server.start()

@@ -64,6 +64,22 @@ catalog_forget(struct catalog *catalog, uint64_t id)
 }
 
 int
+catalog_drop_volume(struct catalog *catalog, uint32_t number)
+{
+	(void)catalog;
+	return take(2000000 + number);
+}
+
+int
+catalog_drop_grave(struct catalog *catalog, const char *path, size_t length, uint64_t seq)
+{
+	(void)catalog;
+	(void)path;
+	(void)length;
+	return take(3000000 + seq);
+}
+
+int
 catalog_set_applied(struct catalog *catalog, uint32_t number, uint64_t applied)
 {
 	(void)catalog;

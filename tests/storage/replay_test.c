@@ -107,8 +107,9 @@ print_volume(void *arg, const struct catalog_volume *volume)
 {
 	struct text *text = arg;
 
-	fprintf(text->out, "volume %u live=%llu\n", volume->number,
-		(unsigned long long)volume->live);
+	if (volume->live > 0) /* else it may be gone by now */
+		fprintf(text->out, "volume %u live=%llu\n", volume->number,
+			(unsigned long long)volume->live);
 	return 0;
 }
 

@@ -146,6 +146,8 @@ a_volume_is_opened_once_and_shared(void **state)
 {
 	struct rig *rig = *state;
 	struct volume *created, *opened;
+	uint32_t *numbers;
+	size_t count;
 
 	assert_int_equal(volumes_create(&rig->volumes, &created), 0);
 	assert_int_equal(volumes_open(&rig->volumes, 1, &opened), 0);
@@ -154,6 +156,9 @@ a_volume_is_opened_once_and_shared(void **state)
 	volume_put(&opened);
 	assert_int_equal(volumes_open(&rig->volumes, 99, &opened), -ENOENT);
 	restart(rig);
+	assert_int_equal(volumes_open(&rig->volumes, 1, &created), -ENOENT); /* not looked for yet */
+	assert_int_equal(volumes_enumerate(&rig->volumes, &numbers, &count), 0);
+	free(numbers);
 	assert_int_equal(volumes_open(&rig->volumes, 1, &created), 0);
 	assert_int_equal(volumes_open(&rig->volumes, 1, &opened), 0);
 	assert_ptr_equal(created, opened);

@@ -1,0 +1,311 @@
+#include "storage/evict.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "storage/reclaim_internal.h"
+
+#define BALLAST_NAME "BALLAST"
+#define BALLAST_SHARE 16 /* of a volume; a tombstone is a hundredth of what a small segment takes */
+#define VOLUMES_LEAST 8  /* that the limit has room for: a victim is at most this part of it */
+#define VICTIM_MS 5000   /* after this another one may be chosen */
+#define BURY_TRIES 200
+#define BURY_PAUSE_MS 25 /* between looks whether the catalog has the deletions */
+
+/* ---- how much there may be ------------------------------------------------------- */
+
+static int
+find_limit(const struct store *store, uint64_t *limit, uint64_t *disk)
+{
+	const struct store_config *config = &store->config;
+	struct statvfs st;
+
+	if (fstatvfs(store->dirfd, &st) != 0)
+		return -errno;
+	*disk = (uint64_t)st.f_blocks * st.f_frsize;
+	*limit = UINT64_MAX;
+	if (config->disk_max != 0)
+		*limit = config->disk_max;
+	else if (config->disk_percent != 0)
+		*limit = *disk / 100 * config->disk_percent;
+	return 0;
+}
+
+int
+evict_init(struct store *store)
+{
+	uint64_t limit, disk, size;
+	int err = find_limit(store, &limit, &disk);
+
+	if (err != 0)
+		return err;
+	atomic_init(&store->evict.limit, limit);
+	size = (limit < disk ? limit : disk) / VOLUMES_LEAST / RECORD_BATCH * RECORD_BATCH;
+	if (size < VOLUME_SIZE_MIN)
+		size = VOLUME_SIZE_MIN;
+	/* Whatever was asked for, it is a whole number of batches. */
+	store->config.volume_size -= store->config.volume_size % RECORD_BATCH;
+	if (store->config.volume_size < VOLUME_SIZE_MIN)
+		store->config.volume_size = VOLUME_SIZE_MIN;
+	if (size < store->config.volume_size) {
+		log_notice("volumes are made smaller, for there is room for few volume_size=%llu",
+			   (unsigned long long)size);
+		store->config.volume_size = size;
+	}
+	return 0;
+}
+
+bool
+evict_may_grow(struct store *store)
+{
+	uint64_t limit = atomic_load(&store->evict.limit);
+	size_t count;
+
+	return volumes_bytes(&store->volumes, &count) + store->config.volume_size <= limit ||
+	       count < 2;
+}
+
+/* ---- ballast --------------------------------------------------------------------- */
+
+void
+evict_load_ballast(struct reclaim *r)
+{
+	struct evict *evict = &r->store->evict;
+	off_t size = (off_t)(r->store->config.volume_size / BALLAST_SHARE);
+	int fd, err;
+
+	if (evict->has_ballast || atomic_load(&r->store->full) ||
+	    indexer_health(r->store->indexer) != 0)
+		return; /* or what it was dropped for is still to come */
+	fd = openat(r->store->dirfd, BALLAST_NAME, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+	if (fd < 0)
+		return;
+	err = posix_fallocate(fd, 0, size);
+	close(fd);
+	if (err != 0)
+		unlinkat(r->store->dirfd, BALLAST_NAME, 0);
+	evict->has_ballast = err == 0;
+}
+
+static void
+drop_ballast(struct reclaim *r)
+{
+	unlinkat(r->store->dirfd, BALLAST_NAME, 0);
+	r->store->evict.has_ballast = false;
+}
+
+/* ---- one victim ------------------------------------------------------------------ */
+
+/* The path of the version that RECORD is of: 0, or -ENOENT if it is no more. *UNDERWAY: somebody writes it. */
+static int
+path_of(struct reclaim *r, const struct record *record, char path[STORE_PATH_MAX + 1],
+	bool *underway)
+{
+	bool hidden = false;
+	int err = catalog_find_owner(r->store->catalog, record->id, path, STORE_PATH_MAX + 1,
+				     &hidden);
+
+	/* A version of one record has no owner, but a name in its record. */
+	if (err == -ENOENT && record->kind == RECORD_FINAL &&
+	    record->name.path_length <= STORE_PATH_MAX) {
+		memcpy(path, record->name.path, record->name.path_length);
+		path[record->name.path_length] = '\0';
+		err = 0;
+	}
+	if (err != 0)
+		return err;
+	*underway = hidden || reclaim_is_busy(r, path, record->id);
+	return 0;
+}
+
+/* Calls EACH for every version that has a record in VOLUME, often more than once, until it returns other
+ * than 0. */
+static int
+for_each_version(struct reclaim *r, struct volume *volume,
+		 int (*each)(struct reclaim *r, const char *path, uint64_t id, bool underway))
+{
+	char path[STORE_PATH_MAX + 1];
+	struct volume_scan scan = {0};
+	struct record record;
+	uint64_t body;
+	int err = volume_scan_begin(volume, 0, &scan);
+
+	while (err == 0 && (err = volume_scan_next(&scan, &record, &body)) == 1) {
+		bool underway;
+
+		err = 0;
+		if (r->stopping)
+			err = -EINTR;
+		else if (record.kind != RECORD_TOMBSTONE)
+			err = path_of(r, &record, path, &underway);
+		if (err == 0 && record.kind != RECORD_TOMBSTONE)
+			err = each(r, path, record.id, underway);
+		if (err == -ENOENT)
+			err = 0;
+	}
+	volume_scan_end(&scan);
+	return err;
+}
+
+static int
+refuse_underway(struct reclaim *r, const char *path, uint64_t id, bool underway)
+{
+	(void)r;
+	(void)path;
+	(void)id;
+	return underway ? -EBUSY : 0;
+}
+
+static int
+remove_version(struct reclaim *r, const char *path, uint64_t id, bool underway)
+{
+	int err = underway ? -EBUSY : reclaim_remove(r, path, id);
+
+	if (err == 0)
+		metric_add(METRIC_evicted_total, 1);
+	return err;
+}
+
+/* Removes every object that has bytes in the volume. 0, -EBUSY if one of them is being written, -errno. */
+static int
+empty(struct reclaim *r, const struct reclaim_volume *victim)
+{
+	struct volume *volume;
+	int err = volumes_open(&r->store->volumes, victim->file.number, &volume);
+
+	if (err != 0)
+		return err;
+	err = for_each_version(r, volume, refuse_underway);
+	r->failure = 0;
+	if (err == 0)
+		err = for_each_version(r, volume, remove_version);
+	reclaim_await(r, 0);
+	if (err == -EBUSY) /* what is finished next must not go at once */
+		volume_touch(volume);
+	volume_put(&volume);
+	return err != 0 ? err : r->failure;
+}
+
+static int
+compare_used(const void *a, const void *b)
+{
+	const struct volumes_info *x = &(*(struct reclaim_volume *const *)a)->file;
+	const struct volumes_info *y = &(*(struct reclaim_volume *const *)b)->file;
+
+	if (x->used_ms != y->used_ms)
+		return x->used_ms < y->used_ms ? -1 : 1;
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+/* Empties the volume that was not used for longest and can be. Whether there was one. */
+static bool
+empty_coldest(struct reclaim *r, struct reclaim_survey *survey)
+{
+	struct reclaim_volume **order = calloc(survey->count + 1, sizeof(struct reclaim_volume *));
+	bool found = false;
+	size_t count = 0;
+
+	if (order == NULL)
+		return false;
+	for (size_t i = 0; i < survey->count; i++)
+		if (reclaim_is_settled(&survey->volumes[i]) &&
+		    !reclaim_is_shunned(r, &survey->volumes[i]))
+			order[count++] = &survey->volumes[i];
+	qsort(order, count, sizeof(struct reclaim_volume *), compare_used);
+	for (size_t i = 0; i < count && !found && !r->stopping; i++) {
+		int err = empty(r, order[i]);
+
+		found = err == 0;
+		if (found) {
+			r->store->evict.victim = order[i]->file.number;
+			r->store->evict.chosen_ms = clock_mono_ms();
+			log_notice("volume evicted volume=%u bytes=%llu idle_s=%lld",
+				   (unsigned)order[i]->file.number,
+				   (unsigned long long)order[i]->file.bytes,
+				   (long long)(clock_mono_ms() - order[i]->file.used_ms) / 1000);
+		} else if (err == -EBADMSG || err == -EIO || err == -EPROTO) {
+			reclaim_shun(r, order[i], "can't read a volume to evict it", err);
+		}
+	}
+	free(order);
+	return found;
+}
+
+/* Whether the last victim has yet to be unlinked. */
+static bool
+victim_waits(const struct store *store, const struct reclaim_survey *survey)
+{
+	if (clock_mono_ms() - store->evict.chosen_ms > VICTIM_MS)
+		return false;
+	for (size_t i = 0; i < survey->count; i++)
+		if (survey->volumes[i].file.number == store->evict.victim)
+			return true;
+	return false;
+}
+
+/* Bytes that the volumes take when the active one is full, and the one after it begun. */
+static uint64_t
+bytes_to_come(const struct store *store, const struct reclaim_survey *survey)
+{
+	uint64_t sum = 2 * store->config.volume_size;
+
+	for (size_t i = 0; i < survey->count; i++)
+		if (!survey->volumes[i].file.active)
+			sum += survey->volumes[i].file.bytes;
+	return sum;
+}
+
+bool
+evict_run(struct reclaim *r)
+{
+	struct store *store = r->store;
+	struct reclaim_survey survey;
+	uint64_t limit, disk;
+	bool over;
+
+	evict_load_ballast(r);
+	if (find_limit(store, &limit, &disk) == 0)
+		atomic_store(&store->evict.limit, limit);
+	if (reclaim_look(r, &survey) != 0)
+		return false;
+	over = store->config.evict &&
+	       bytes_to_come(store, &survey) > atomic_load(&store->evict.limit);
+	if (over && !victim_waits(store, &survey))
+		over = empty_coldest(r, &survey);
+	free(survey.volumes);
+	return over;
+}
+
+bool
+evict_now(struct reclaim *r)
+{
+	struct reclaim_survey survey;
+	uint64_t before =
+		r->buried; /* deletions may need a new volume: their number says nothing */
+	bool found = false;
+
+	drop_ballast(r);
+	for (unsigned tries = 0; tries < BURY_TRIES && !r->stopping; tries++) {
+		bool more = reclaim_bury_dead(r);
+
+		if (r->buried > before) {
+			evict_load_ballast(r);
+			return true;
+		}
+		if (!found && r->store->config.evict && reclaim_look(r, &survey) == 0) {
+			found = empty_coldest(r, &survey);
+			free(survey.volumes);
+		}
+		if (!found && !more)
+			break;
+		usleep(BURY_PAUSE_MS * 1000);
+	}
+	return false;
+}

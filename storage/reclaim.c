@@ -1,0 +1,323 @@
+#include "storage/reclaim.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "storage/reclaim_internal.h"
+
+#define TICK_MS 1000
+#define SOON_MS 300  /* when there is more to do than was done: after the indexer's next commit */
+#define REMOVALS 512 /* deletions on their way to disk together */
+
+/* ---- answers --------------------------------------------------------------------- */
+
+void
+reclaim_await(struct reclaim *r, unsigned most)
+{
+	struct pollfd pfd = {.fd = r->mailbox.fd, .events = POLLIN};
+
+	while (r->outstanding > most) {
+		poll(&pfd, 1, -1);
+		mailbox_deliver(&r->mailbox);
+	}
+}
+
+void
+reclaim_answered(struct reclaim *r, int result)
+{
+	r->outstanding--;
+	if (result != 0 && r->failure == 0)
+		r->failure = result;
+}
+
+/* ---- removing one object --------------------------------------------------------- */
+
+struct removal {
+	struct store_delete del;
+	struct reclaim *reclaim;
+};
+
+static void
+deliver_removed(struct letter *letter)
+{
+	struct removal *removal =
+		(struct removal *)((char *)letter - offsetof(struct removal, del.letter));
+
+	reclaim_answered(removal->reclaim, removal->del.result);
+	free(removal);
+}
+
+bool
+reclaim_is_busy(struct reclaim *r, const char *path, uint64_t id)
+{
+	unsigned hash;
+	struct table_shard *shard = table_lock(&r->store->table, path, &hash);
+	struct table_entry *entry = table_lookup(shard, path, hash);
+	bool busy = entry != NULL && entry->pending > 0 && entry->current != NULL &&
+		    entry->current->id == id;
+
+	table_unlock(shard);
+	return busy;
+}
+
+int
+reclaim_remove(struct reclaim *r, const char *path, uint64_t id)
+{
+	struct removal *removal;
+	struct object *object = NULL;
+	uint64_t ignored;
+	int err = store_load_now(r->store, path, &object, &ignored);
+
+	if (err != 0)
+		return err;
+	removal = calloc(1, sizeof(*removal));
+	if (object->id != id)
+		err = -ENOENT;
+	else if (reclaim_is_busy(r, path, id))
+		err = -EBUSY;
+	else if (removal == NULL)
+		err = -ENOMEM;
+	if (err == 0) {
+		removal->reclaim = r;
+		removal->del.mailbox = &r->mailbox;
+		removal->del.letter.deliver = deliver_removed;
+		err = store_delete(r->store, object, &removal->del);
+	}
+	object_put(&object);
+	if (err != 0) {
+		free(removal);
+		return err;
+	}
+	r->outstanding++;
+	reclaim_await(r, REMOVALS);
+	return 0;
+}
+
+/* ---- what is there --------------------------------------------------------------- */
+
+static int
+note_catalog(void *arg, const struct catalog_volume *at)
+{
+	struct reclaim_survey *survey = arg;
+
+	for (size_t low = 0, high = survey->count; low < high;) {
+		size_t middle = low + (high - low) / 2;
+		struct reclaim_volume *volume = &survey->volumes[middle];
+
+		if (volume->file.number == at->number) {
+			volume->at = *at;
+			return 0;
+		}
+		if (volume->file.number < at->number)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return 0;
+}
+
+int
+reclaim_look(struct reclaim *r, struct reclaim_survey *survey)
+{
+	struct volumes_info *files;
+	int err = volumes_list(&r->store->volumes, &files, &survey->count);
+
+	survey->volumes = NULL;
+	if (err != 0)
+		return err;
+	survey->volumes = calloc(survey->count + 1, sizeof(*survey->volumes));
+	for (size_t i = 0; survey->volumes != NULL && i < survey->count; i++)
+		survey->volumes[i].file = files[i];
+	free(files);
+	/* The catalog after the files: what was written to one of them is in there if it says so. */
+	err = survey->volumes == NULL ? -ENOMEM
+				      : catalog_volumes(r->store->catalog, note_catalog, survey);
+	if (err != 0) {
+		free(survey->volumes);
+		survey->volumes = NULL;
+	}
+	return err;
+}
+
+bool
+reclaim_is_settled(const struct reclaim_volume *volume)
+{
+	return !volume->gone && !volume->file.active && volume->at.applied >= volume->file.end;
+}
+
+void
+reclaim_shun(struct reclaim *r, const struct reclaim_volume *volume, const char *what, int err)
+{
+	uint32_t *more = realloc(r->shunned, (r->nshunned + 1) * sizeof(*more));
+
+	log_error("%s volume=%u error=\"%s\"", what, (unsigned)volume->file.number, strerror(-err));
+	if (more == NULL)
+		return;
+	r->shunned = more;
+	more[r->nshunned++] = volume->file.number;
+}
+
+bool
+reclaim_is_shunned(const struct reclaim *r, const struct reclaim_volume *volume)
+{
+	for (size_t i = 0; i < r->nshunned; i++)
+		if (r->shunned[i] == volume->file.number)
+			return true;
+	return false;
+}
+
+/* ---- the thread ------------------------------------------------------------------ */
+
+static void
+show_metrics(struct reclaim *r)
+{
+	size_t count;
+	uint64_t bytes = volumes_bytes(&r->store->volumes, &count);
+
+	metric_add(METRIC_volumes, (int64_t)count - metric_value(METRIC_volumes));
+	metric_add(METRIC_disk_used_bytes, (int64_t)bytes - metric_value(METRIC_disk_used_bytes));
+}
+
+/* Whether a volume fits on the disk, and may be there. */
+static bool
+is_room(const struct reclaim *r)
+{
+	struct statvfs st;
+
+	return evict_may_grow(r->store) && fstatvfs(r->store->dirfd, &st) == 0 &&
+	       (uint64_t)st.f_bavail * st.f_frsize >= r->store->config.volume_size;
+}
+
+/* When the persister waits for room, the catalog has none, or there was none to be had before. */
+static void
+make_room(struct reclaim *r)
+{
+	bool needed = atomic_exchange(&r->needed, false);
+	bool was_full = atomic_load(&r->store->full), full;
+
+	if (!needed && !was_full && indexer_health(r->store->indexer) != -ENOSPC)
+		return;
+	full = !(was_full && is_room(r)) && !evict_now(r);
+	atomic_store(&r->store->full, full);
+	if (full && !was_full)
+		log_error("the disk is full and nothing may go: new objects are refused");
+	if (!full && was_full)
+		log_notice("the disk has room again");
+	if (needed)
+		persister_answer_room(r->store->persister);
+}
+
+static void *
+reclaim_main(void *arg)
+{
+	struct reclaim *r = arg;
+	struct pollfd pfd = {.fd = r->mailbox.fd, .events = POLLIN};
+	int timeout = 0;
+
+	while (!r->stopping) {
+		bool more;
+
+		poll(&pfd, 1, timeout);
+		mailbox_deliver(&r->mailbox);
+		if (r->stopping)
+			break;
+		more = expiry_run(r);
+		more |= reclaim_bury_dead(r);
+		more |= evict_run(r);
+		make_room(r);
+		show_metrics(r);
+		timeout = more ? SOON_MS : TICK_MS;
+	}
+	reclaim_await(r, 0);
+	if (atomic_load(&r->needed))
+		persister_answer_room(r->store->persister);
+	return NULL;
+}
+
+void
+reclaim_need(struct reclaim *r)
+{
+	atomic_store(&r->needed, true);
+	reclaim_wake(r);
+}
+
+static void
+deliver_wake(struct letter *letter)
+{
+	struct reclaim *r = (struct reclaim *)((char *)letter - offsetof(struct reclaim, wake));
+
+	atomic_store(&r->woken, false);
+}
+
+static void
+deliver_stop(struct letter *letter)
+{
+	struct reclaim *r = (struct reclaim *)((char *)letter - offsetof(struct reclaim, stop));
+
+	r->stopping = true;
+}
+
+void
+reclaim_wake(struct reclaim *r)
+{
+	if (r == NULL || atomic_exchange(&r->woken, true))
+		return;
+	r->wake.deliver = deliver_wake;
+	mailbox_post(&r->mailbox, &r->wake);
+}
+
+int
+reclaim_start(struct store *store, struct reclaim **out)
+{
+	struct reclaim *r = calloc(1, sizeof(*r));
+	int64_t newest;
+	int err = r == NULL ? -ENOMEM : catalog_newest(store->catalog, &newest);
+
+	if (err != 0) {
+		free(r);
+		return err;
+	}
+	r->store = store;
+	expiry_init(&store->expiry, newest, clock_wall_ms(), clock_boot_ms());
+	err = mailbox_init(&r->mailbox);
+	if (err == 0) {
+		err = -pthread_create(&r->thread, NULL, reclaim_main, r);
+		if (err != 0)
+			mailbox_close(&r->mailbox);
+	}
+	if (err != 0)
+		free(r);
+	else
+		*out = r;
+	return err;
+}
+
+void
+reclaim_stop(struct reclaim *r)
+{
+	if (r == NULL)
+		return;
+	r->stop.deliver = deliver_stop;
+	mailbox_post(&r->mailbox, &r->stop);
+	pthread_join(r->thread, NULL);
+}
+
+void
+reclaim_free(struct reclaim **rp)
+{
+	struct reclaim *r = *rp;
+
+	*rp = NULL;
+	if (r == NULL)
+		return;
+	mailbox_deliver(&r->mailbox); /* a wake that came last */
+	mailbox_close(&r->mailbox);
+	free(r->shunned);
+	free(r);
+}
