@@ -474,7 +474,8 @@ what_is_known_of_an_object_survives_a_restart(void **state)
 	assert_int_equal(fixture_find(f, config.path, &object), 0);
 	mtime = object_mtime_ms(object);
 	expires = object_expires_ms(object);
-	assert_true(mtime > 0 && expires >= mtime + 3600000 && expires < mtime + 3700000);
+	/* Two clocks: expiry's does not step, and may be some milliseconds off. */
+	assert_true(mtime > 0 && expires >= mtime + 3599000 && expires < mtime + 3700000);
 	object_put(&object);
 	fixture_reopen(f);
 	assert_int_equal(fixture_find(f, config.path, &object), 0);
