@@ -54,8 +54,8 @@ def start(server, inject):
         server.inject = ()
 
 
-def crowd(server, journal, seed):
-    load = Load(server.port, journal, seed, encoders=6)
+def crowd(server, journal, seed, **options):
+    load = Load(server.port, journal, seed, encoders=6, **options)
     try:
         server.process.wait(3)
     except subprocess.TimeoutExpired:

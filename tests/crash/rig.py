@@ -88,6 +88,7 @@ class Traced(Server):
     """A daemon under strace, which injects what INJECT says (strace(1), -e inject=)."""
 
     inject = ()
+    traced = ()  # more calls that are to stand in trace_file
     trace_file = os.devnull
 
     def command(self):
@@ -96,7 +97,7 @@ class Traced(Server):
         # -D: the daemon itself is our child, and can be killed and waited for as always.
         # Only what is traced is injected into.
         options = [option for rule in self.inject for option in ("-e", "inject=" + rule)]
-        calls = ",".join(rule.split(":")[0] for rule in self.inject)
+        calls = ",".join([*(rule.split(":")[0] for rule in self.inject), *self.traced])
         return ["strace", "-D", "-f", "-qq", "-o", self.trace_file, "-e", "trace=" + calls, *options,
                 *super().command()]
 

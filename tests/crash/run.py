@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 
-HARNESSES = ("kill9", "killat", "powercut", "eio", "flip", "freeze")
+HARNESSES = ("kill9", "killat", "torn", "powercut", "eio", "flip", "freeze")
 SKIPPED = 77
 
 

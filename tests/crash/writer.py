@@ -89,7 +89,10 @@ class Encoder(threading.Thread):
         self.statuses = {}
         self.error = None
         self.acts = [(self.small, 40), (self.medium, 12), (self.large, 2), (self.slow, 5),
-                     (self.playlist, 18), (self.remove, 12), (self.abandon, 4), (self.shared, 7)]
+                     (self.playlist, 16), (self.bulky, 2),
+                     (self.remove, 12), (self.abandon, 4), (self.shared, 7)]
+
+        self.acts = [(act, load.weights.get(act.__name__, weight)) for act, weight in self.acts]
 
     def own(self, count, kind="m4s"):
         return f"/t{self.number}/{self.random.randrange(count):03}.{kind}"
@@ -110,6 +113,11 @@ class Encoder(threading.Thread):
 
     def playlist(self):
         return self.uploader.put(self.own(3, "m3u8"), self.random.randrange(50, 3000), pieces=1)
+
+    def bulky(self):
+        """Replaced in one step, and larger than one record."""
+        return self.uploader.put(self.own(2, "mpd"), self.random.randrange(50_000, 3 * MIB),
+                                 pieces=self.random.choice((0, 5)))
 
     def remove(self):
         return self.uploader.delete(self.own(80))
@@ -147,9 +155,11 @@ class Encoder(threading.Thread):
 class Load:
     """Encoders at work, until stop() or, unless GOES_ON, until the daemon is gone."""
 
-    def __init__(self, port, journal, seed, encoders=8, pause=0.001, goes_on=False):
+    def __init__(self, port, journal, seed, encoders=8, pause=0.001, goes_on=False, weights=None):
+        """WEIGHTS: of acts that are to be more or less frequent, by name."""
         self.port, self.journal = port, journal
         self.pause, self.goes_on = pause, goes_on
+        self.weights = weights or {}
         self.stopping = False
         self.encoders = [Encoder(self, number, seed * 1000 + number) for number in range(encoders)]
         for encoder in self.encoders:
