@@ -32,12 +32,27 @@ batch_add(struct batch *batch, struct index_op *op, unsigned iovs)
 	return item;
 }
 
+/* Bytes from the first record to the end of the last. */
+static uint64_t
+span(const struct batch *batch)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < batch->count; i++) {
+		const struct record *record = &batch->items[i].op->record;
+
+		bytes += record_span((uint32_t)(record_head_size(record) - RECORD_HEADER_SIZE),
+				     record->body_length);
+	}
+	return bytes;
+}
+
 int
 batch_write(struct batch *batch, struct volume *volume, bool sync)
 {
 	static const unsigned char padding[RECORD_ALIGN];
 	const uint8_t *secret = volume_secret(volume);
-	uint64_t start = volume_end(volume), position = start;
+	uint64_t start = volume_end(volume), position = start, bytes = span(batch);
 	unsigned char *head = batch->heads;
 	struct iovec *iov = batch->iov;
 	int err;
@@ -45,9 +60,15 @@ batch_write(struct batch *batch, struct volume *volume, bool sync)
 	for (unsigned i = 0; i < batch->count; i++) {
 		struct batch_item *item = &batch->items[i];
 		struct record *record = &item->op->record;
-		size_t length = record_encode(record, secret, position, head);
-		uint64_t end = position + length + record->body_length;
-		size_t pad = (size_t)(-end & (RECORD_ALIGN - 1));
+		size_t length;
+		uint64_t end;
+		size_t pad;
+
+		record->batch = start;
+		record->batch_length = (uint32_t)bytes;
+		length = record_encode(record, secret, position, head);
+		end = position + length + record->body_length;
+		pad = (size_t)(-end & (RECORD_ALIGN - 1));
 
 		item->op->volume = volume_number(volume);
 		item->op->body = position + length;

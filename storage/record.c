@@ -23,7 +23,9 @@ enum {
 	AT_BODY_OFFSET = 40,
 	AT_BODY_HASH = 48,
 	AT_NAME_HASH = 56,
-	AT_HEADER_HASH = 64,
+	AT_BATCH = 64, /* in units of RECORD_BATCH */
+	AT_BATCH_LENGTH = 68,
+	AT_HEADER_HASH = 72,
 };
 
 static size_t
@@ -84,6 +86,8 @@ record_encode(const struct record *record, const uint8_t *secret, uint64_t posit
 	put_le64(out + AT_BODY_OFFSET, record->body_offset);
 	put_le64(out + AT_BODY_HASH, record->body_hash);
 	put_le64(out + AT_NAME_HASH, XXH3_64bits(out + RECORD_HEADER_SIZE, name_length));
+	put_le32(out + AT_BATCH, (uint32_t)(record->batch / RECORD_BATCH));
+	put_le32(out + AT_BATCH_LENGTH, record->batch_length);
 	put_le64(out + AT_HEADER_HASH,
 		 XXH3_64bits_withSecret(out, AT_HEADER_HASH, secret, RECORD_SECRET_SIZE));
 	return RECORD_HEADER_SIZE + name_length;
@@ -107,6 +111,8 @@ record_decode_header(const unsigned char in[RECORD_HEADER_SIZE], const uint8_t *
 	record->seq = get_le64(in + AT_SEQ);
 	record->body_offset = get_le64(in + AT_BODY_OFFSET);
 	record->body_hash = get_le64(in + AT_BODY_HASH);
+	record->batch = (uint64_t)get_le32(in + AT_BATCH) * RECORD_BATCH;
+	record->batch_length = get_le32(in + AT_BATCH_LENGTH);
 	if (record->kind < RECORD_OPEN || record->kind > RECORD_TOMBSTONE ||
 	    record->name_length > RECORD_NAME_MAX || record->body_length > RECORD_BODY_MAX ||
 	    (record->kind == RECORD_DATA) != (record->name_length == 0))

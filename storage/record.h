@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RECORD_HEADER_SIZE 72
+#define RECORD_HEADER_SIZE 80
 #define RECORD_NAME_MAX (52 + 1024 + 255) /* bytes of the largest name part */
 #define RECORD_BODY_MAX ((uint32_t)1 << 20)
 #define RECORD_ALIGN 8    /* records begin on such an offset */
@@ -49,6 +49,8 @@ struct record {
 	uint64_t body_offset;  /* in the object, of the first body byte here */
 	uint32_t body_length;
 	uint64_t body_hash;    /* XXH3-64 of the body bytes here */
+	uint64_t batch;        /* offset of the batch it was written in; a multiple of RECORD_BATCH */
+	uint32_t batch_length; /* bytes of that batch, from its first record to the end of its last */
 	uint32_t name_length;  /* encoded bytes of the name part; set by record_encode */
 	struct record_name name; /* not in DATA; decoded strings point into the input, no NUL */
 };

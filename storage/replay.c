@@ -10,6 +10,7 @@
 #include <xxhash.h>
 
 #include "base/log.h"
+#include "storage/replay_batch.h"
 #include "storage/store_internal.h"
 
 #define CATALOG_NAME "catalog.mdb"
@@ -24,6 +25,8 @@ struct replay {
 	size_t count;
 	uint32_t *vanished; /* volumes the catalog knows and does not need, without a file */
 	size_t nvanished;
+	struct replay_batch batch; /* the newest one, not applied yet */
+	bool rebuilding;
 	uint64_t records;
 	unsigned torn;
 	char *why;
@@ -61,11 +64,49 @@ recommit(struct catalog *catalog)
 	return err == 0 ? catalog_begin(catalog) : err;
 }
 
-/* Applies VOLUME from FROM on. A write transaction is open, before and after. */
+/* There is a later batch, so this one was synced: applies it. What is damaged in it is applied as well,
+ * to be found damaged by who reads it: or what it replaced would come back. */
+static int
+apply_batch(struct replay *r)
+{
+	uint64_t before = r->records;
+	int err;
+
+	r->records += r->batch.count;
+	err = replay_batch_apply(&r->batch, r->store->catalog);
+	if (err == 0 && before / RECORDS_PER_COMMIT != r->records / RECORDS_PER_COMMIT)
+		err = recommit(r->store->catalog);
+	return err;
+}
+
+/* Nothing follows: if the newest batch is not whole, the power went before it was synced, and nobody was told
+ * of anything in it. It is taken off the volume, so that no later rebuild takes it for synced.
+ * A rebuild can't tell that from bytes that went bad later: it applies what precedes the damage and
+ * leaves the volume as it is. */
+static int
+end_batch(struct replay *r)
+{
+	uint32_t number = r->batch.volume;
+	uint64_t start = r->batch.start;
+	int err;
+
+	if (number == 0 || replay_batch_is_whole(&r->batch))
+		return apply_batch(r);
+	r->torn++;
+	if (r->rebuilding) {
+		replay_batch_keep_sound(&r->batch);
+		return apply_batch(r);
+	}
+	replay_batch_clear(&r->batch);
+	err = volumes_cut(&r->store->volumes, number, start);
+	return err == 0 ? catalog_set_applied(r->store->catalog, number, start) : err;
+}
+
+/* Applies VOLUME from FROM on, but for its last batch. A write transaction is open, before and after. */
 static int
 replay_records(struct replay *r, struct volume *volume, uint64_t from)
 {
-	struct catalog *catalog = r->store->catalog;
+	uint32_t number = volume_number(volume);
 	unsigned char *buffer = malloc(RECORD_BODY_MAX);
 	struct volume_scan scan = {0};
 	struct record record;
@@ -73,20 +114,23 @@ replay_records(struct replay *r, struct volume *volume, uint64_t from)
 	int err = buffer != NULL ? volume_scan_begin(volume, from, &scan) : -ENOMEM;
 
 	while (err == 0 && (err = volume_scan_next(&scan, &record, &body)) == 1) {
+		uint64_t position = body - RECORD_HEADER_SIZE - record.name_length;
+		bool intact;
+
 		err = check_body(volume, &record, body, buffer);
-		if (err == -EBADMSG || err == -EIO) {
-			r->torn++;
-			err = 0;
-			continue;
-		}
+		if (err != 0 && err != -EBADMSG && err != -EIO)
+			break;
+		intact = err == 0;
+		r->torn += !intact;
 		see_numbers(r, &record);
+		err = 0;
+		if (!replay_batch_holds(&r->batch, number, &record))
+			err = apply_batch(r);
 		if (err == 0)
-			err = catalog_apply(catalog, &record, volume_number(volume), body);
-		if (err == 0 && ++r->records % RECORDS_PER_COMMIT == 0)
-			err = recommit(catalog);
+			err = replay_batch_add(&r->batch, number, &record, position, body, intact);
 	}
 	if (err == 0)
-		err = catalog_set_applied(catalog, volume_number(volume), scan.valid);
+		err = catalog_set_applied(r->store->catalog, number, scan.valid);
 	r->torn += scan.damaged;
 	volume_scan_end(&scan);
 	free(buffer);
@@ -182,6 +226,8 @@ catch_up(struct replay *r)
 	for (size_t i = first; i < r->count && err == 0; i++)
 		err = replay_volume(r, r->numbers[i], r->applied[i]);
 	if (err == 0)
+		err = end_batch(r);
+	if (err == 0)
 		err = catalog_forget_hidden(catalog);
 	if (err != 0)
 		catalog_abort(catalog);
@@ -242,6 +288,8 @@ open_or_rebuild(struct replay *r)
 		log_warning("the catalog is missing: rebuilding it from %zu volumes", r->count);
 	memset(r->applied, 0, r->count * sizeof(*r->applied));
 	r->nvanished = 0;
+	replay_batch_clear(&r->batch);
+	r->rebuilding = true;
 	return rebuild(r);
 }
 
@@ -270,6 +318,7 @@ replay(struct store *store, char *why, size_t why_size)
 				 : "cannot open the catalog in %s: %s",
 			 store->config.data_dir, strerror(-err));
 	}
+	replay_batch_free(&r.batch);
 	free(r.applied);
 	free(r.vanished);
 	free(numbers);

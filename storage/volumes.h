@@ -66,4 +66,8 @@ uint64_t volumes_bytes(struct volumes *volumes, size_t *count);
  * its space back when the last of them let go. 0 or -errno: then it is still there. */
 int volumes_remove(struct volumes *volumes, uint32_t number);
 
+/* Takes what is at END and behind it off volume NUMBER: a batch that was never synced. At the start only,
+ * before anybody reads it. 0 or -errno. */
+int volumes_cut(struct volumes *volumes, uint32_t number, uint64_t end);
+
 #endif

@@ -169,7 +169,7 @@ decode_with(size_t at, uint32_t value, size_t size)
 		bytes[at] = (unsigned char)value;
 	else
 		put_le32(bytes + at, value);
-	put_le64(bytes + 64, XXH3_64bits_withSecret(bytes, 64, secret, sizeof(secret)));
+	put_le64(bytes + 72, XXH3_64bits_withSecret(bytes, 72, secret, sizeof(secret)));
 	return record_decode_header(bytes, secret, POSITION, &out);
 }
 
@@ -205,7 +205,7 @@ a_name_whose_lengths_disagree_is_refused(void **state)
 		put_le16(name + 40, lengths[i][0]);
 		put_le16(name + 42, lengths[i][1]);
 		put_le64(bytes + 56, XXH3_64bits(name, length - RECORD_HEADER_SIZE));
-		put_le64(bytes + 64, XXH3_64bits_withSecret(bytes, 64, secret, sizeof(secret)));
+		put_le64(bytes + 72, XXH3_64bits_withSecret(bytes, 72, secret, sizeof(secret)));
 		assert_int_equal(decode(bytes, POSITION, &out), -EBADMSG);
 	}
 }
