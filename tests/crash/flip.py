@@ -3,6 +3,7 @@
 
 Volumes are damaged once with the catalog there, once without it. What the flip did not touch
 must be served; what it touched may be cut, refused with 500, or, when the catalog is rebuilt, be gone.
+KEEP=FOLDER keeps a copy of each data directory that broke a promise, as it was before the start.
 """
 
 import contextlib
@@ -104,7 +105,7 @@ def trial(verdict, what, seed, pristine, folder, history):
     data = os.path.join(folder, "data")
     shutil.rmtree(data, ignore_errors=True)
     copy_data(pristine, data)
-    bits = random.choice((1, 1, 1, 4, 32))
+    bits = random.choice((1, 1, 1, 4, 32, 200))
     if what == "catalog":
         file = os.path.join(data, "catalog.mdb")
     else:
@@ -112,6 +113,19 @@ def trial(verdict, what, seed, pristine, folder, history):
     places = flip(file, random, bits)
     if what == "rebuild":
         remove_catalog(data)
+    if os.environ.get("KEEP"):
+        kept = os.path.join(os.environ["KEEP"], str(seed))
+        copy_data(data, kept)
+        before = len(verdict.problems)
+        attempt(verdict, what, seed, bits, places, data, history)
+        if len(verdict.problems) == before:
+            shutil.rmtree(kept)
+    else:
+        attempt(verdict, what, seed, bits, places, data, history)
+
+
+def attempt(verdict, what, seed, bits, places, data, history):
+    """Starts a daemon on damaged DATA."""
     where = f"{what} seed {seed} {places[:4]}"
     server = Server("volume_size = 16MiB\n", ["-w", "1"], data=data)
     with contextlib.ExitStack() as stack:
@@ -137,6 +151,11 @@ def trial(verdict, what, seed, pristine, folder, history):
             if ended is not None:
                 server.wait_exit()
             return
+        try:
+            server.stop()
+        except AssertionError as error:
+            verdict.problem(f"{where}: {str(error)[:200]}")
+            return
         verdict.count("rounds of " + what)
         # A flipped bit touches one record, and one record is of one object.
         if what != "catalog" and harmed > bits:
@@ -156,6 +175,8 @@ def harness(verdict, random):
         load = Load(server.port, journal, random.randrange(1 << 30), encoders=4)
         time.sleep(2)
         load.stop()
+        server.stop()
+        server.start()  # what was abandoned a moment ago is incomplete from here on, not live
         history = History()
         history.read(journal.file)
         checked = verify(server, history)
