@@ -112,8 +112,11 @@ add_record(struct save *save, enum record_kind kind, uint64_t length, struct bat
 	record->body_length = (uint32_t)length;
 	if (kind != RECORD_DATA)
 		record->seq = atomic_load(&object->seq);
-	if (kind == RECORD_OPEN && record->seq == 0)
+	/* A whole version has its number before its FINAL is logged, but may not be seen without it. */
+	if (kind == RECORD_OPEN && (record->seq == 0 || save->whole)) {
+		record->seq = 0;
 		record->flags = RECORD_HIDDEN;
+	}
 	if (kind != RECORD_DATA)
 		name_of(object, record);
 	iovs = collect_body(save, length, &batch->bodies[batch->nbodies], state,
@@ -155,7 +158,8 @@ save_take(struct save *save, struct batch *batch, XXH3_state_t *state)
 		uint64_t left = save_unsaved(save);
 		uint64_t length = left < RECORD_BODY_MAX ? left : RECORD_BODY_MAX;
 		bool final = finished && length == left;
-		bool unseen = save->opened && save->hidden && atomic_load(&object->seq) != 0;
+		bool unseen = save->opened && save->hidden &&
+			      atomic_load(&object->seq) != 0 && !save->whole;
 		bool extends = !save->opened && object->tail.base > 0;
 
 		if (left == 0 && !final && ((save->opened && !unseen) || !save->is_ended))

@@ -426,6 +426,7 @@ writer_finish(struct writer **writerp, struct writer_receipt *receipt)
 		} else {
 			object_set_state(object, OBJECT_COMPLETE);
 			handover_discard(shard, save->entry);
+			save->whole = true;
 			writer_make_current(writer);
 		}
 	} else {
