@@ -61,7 +61,7 @@ def is_ready(server):
 
 def trial(verdict, failure, when, seed):
     with contextlib.ExitStack() as stack:
-        server = Traced("volume_size = 16MiB\n", ["-w", "1"])
+        server = Traced("volume_size = 16MiB\nevict = off\n", ["-w", "1"])
         stack.callback(server.remove)
         logs = stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm", prefix="spillway-eio-"))
         journal = Journal(os.path.join(logs, "log"))
