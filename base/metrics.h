@@ -46,8 +46,6 @@
 	  "Objects that were removed because their time was over.")                                \
 	X(evicted_total, counter, "spillway_evicted_total", "",                                    \
 	  "Objects that were removed to make room on the disk.")                                   \
-	X(copied_bytes_total, counter, "spillway_copied_bytes_total", "",                          \
-	  "Bytes of objects that were copied out of volumes that were mostly dead.")               \
 	X(readers_cut_total, counter, "spillway_readers_cut_total", "",                            \
 	  "Replies ended before their end, by us.")
 

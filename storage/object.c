@@ -185,33 +185,6 @@ object_add_extent(struct object *object, const struct extent *at, struct volume 
 }
 
 void
-object_move_extent(struct object *object, const struct extent *at, struct volume *volume)
-{
-	unsigned low = 0, high;
-
-	pthread_mutex_lock(&object->lock);
-	high = object->nextents;
-	while (low < high) {
-		unsigned middle = low + (high - low) / 2;
-
-		if (object->extents[middle].at.offset < at->offset)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	if (low < object->nextents && object->extents[low].at.offset == at->offset &&
-	    object->extents[low].at.length == at->length) {
-		struct volume *former = object->extents[low].volume;
-
-		object->extents[low] = (struct stored_extent){
-			.at = *at, .volume = volume, .trust = EXTENT_GOOD};
-		volume = former;
-	}
-	pthread_mutex_unlock(&object->lock);
-	volume_put(&volume);
-}
-
-void
 object_trim(struct object *object, uint64_t durable, bool sealed)
 {
 	struct tail_block *chain, *stop;

@@ -66,10 +66,6 @@ void object_notify(struct object *object);
 int object_add_extent(struct object *object, const struct extent *at, struct volume *volume,
 		      enum extent_trust trust);
 
-/* The bytes of the extent of the same offset and length are at AT as well, verified: it will be read from
- * there. Takes over the reference to VOLUME, also if there is no such extent. */
-void object_move_extent(struct object *object, const struct extent *at, struct volume *volume);
-
 /* Drops blocks whose bytes are in extents below DURABLE (invariant 7); SEALED: the writer is gone. */
 void object_trim(struct object *object, uint64_t durable, bool sealed);
 

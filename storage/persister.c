@@ -261,7 +261,7 @@ keep_batch(struct persister *p, struct index_queue *queue)
 		struct batch_item *item = &p->batch.items[i];
 
 		if (item->relog != NULL)
-			relog_keep(item, p->active);
+			relog_keep(item);
 		else
 			save_keep(item, p->active);
 		STAILQ_INSERT_TAIL(queue, item->op, link);
