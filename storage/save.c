@@ -113,7 +113,7 @@ add_record(struct save *save, enum record_kind kind, uint64_t length, struct bat
 	if (kind != RECORD_DATA)
 		record->seq = atomic_load(&object->seq);
 	/* A whole version has its number before its FINAL is logged, but may not be seen without it. */
-	if (kind == RECORD_OPEN && (record->seq == 0 || save->whole)) {
+	if (kind == RECORD_OPEN && (record->seq == 0 || !save->shown)) {
 		record->seq = 0;
 		record->flags = RECORD_HIDDEN;
 	}
@@ -159,7 +159,7 @@ save_take(struct save *save, struct batch *batch, XXH3_state_t *state)
 		uint64_t length = left < RECORD_BODY_MAX ? left : RECORD_BODY_MAX;
 		bool final = finished && length == left;
 		bool unseen = save->opened && save->hidden &&
-			      atomic_load(&object->seq) != 0 && !save->whole;
+			      atomic_load(&object->seq) != 0 && save->shown;
 		bool extends = !save->opened && object->tail.base > 0;
 
 		if (left == 0 && !final && ((save->opened && !unseen) || !save->is_ended))

@@ -34,7 +34,7 @@ struct save {
 	struct object *object;     /* a reference */
 	struct table_entry *entry; /* held (pending) */
 	/* Set when it becomes current, before the object has its number. */
-	bool whole;                /* it became current by being complete */
+	bool shown;                /* it was readable before its end; else its FINAL makes it so */
 	bool created;              /* no object had the path, as far as the table knows */
 	bool ask_catalog;          /* the table does not know: created is up to the catalog */
 	bool overtaken;            /* not hidden, and not current any more when it was finished */

@@ -162,6 +162,7 @@ writer_make_current(struct writer *writer)
 	save->created = entry->current == NULL;
 	save->former_known = entry->known;
 	save->ask_catalog = !entry->known;
+	save->shown = object_status(object).state == OBJECT_LIVE;
 	/* The persister looks at the rest of the save once it sees a number. */
 	atomic_store(&object->seq, store_next_number(writer->store));
 	writer->role = WRITER_CURRENT;
@@ -426,7 +427,6 @@ writer_finish(struct writer **writerp, struct writer_receipt *receipt)
 		} else {
 			object_set_state(object, OBJECT_COMPLETE);
 			handover_discard(shard, save->entry);
-			save->whole = true;
 			writer_make_current(writer);
 		}
 	} else {

@@ -550,6 +550,29 @@ a_take_over_survives_a_crash(void **state)
 	fixture_expect(f, "/a", OBJECT_INCOMPLETE, 2, 1200000);
 }
 
+/* Its end came, and the disk got its bytes between the two steps of that. */
+static void
+a_whole_version_is_nothing_until_its_end_is_on_disk(void **state)
+{
+	struct fixture *f = *state;
+	struct writer *writer = fixture_begin(f, "/p", PUBLISH_WHOLE);
+	struct object *object = object_get(writer_object(writer));
+	struct table_shard *shard;
+	unsigned hash;
+
+	fixture_write(f, writer, 1, 0, 100000);
+	shard = table_lock(&f->store->table, "/p", &hash);
+	object_set_state(object, OBJECT_COMPLETE);
+	writer_make_current(writer);
+	table_unlock(shard);
+	await_stored(writer, 100000);
+	writer_abort(&writer);
+	fixture_crash_to(f, "crashed");
+	fixture_open(f);
+	fixture_expect(f, "/p", OBJECT_GONE, 0, 0);
+	object_put(&object);
+}
+
 /* ---- preconditions ---- */
 
 static void
@@ -767,6 +790,7 @@ main(void)
 		WAITING(a_second_writer_may_be_refused),
 		WAITING(a_whole_version_ends_the_wait_for_the_one_before),
 		WAITING(a_take_over_survives_a_crash),
+		WAITING(a_whole_version_is_nothing_until_its_end_is_on_disk),
 		WAITING(a_condition_holds_for_one_version_only),
 		WAITING(a_hidden_version_is_judged_again_at_its_end),
 		IMPATIENT(many_encoders_on_one_path_end_with_one_whole_object),
