@@ -308,6 +308,22 @@ volume_unlink(int dirfd, uint32_t number, int sync)
 	return sync && fsync(dirfd) != 0 ? -errno : 0;
 }
 
+int
+volume_truncate(int dirfd, uint32_t number, uint64_t end, int sync)
+{
+	char name[32];
+	int fd, err = 0;
+
+	format_name(name, number, "");
+	fd = openat(dirfd, name, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)end) != 0 || (sync && fsync(fd) != 0))
+		err = -errno;
+	close(fd);
+	return err;
+}
+
 uint64_t
 volume_room(const struct volume *volume)
 {

@@ -55,6 +55,10 @@ int64_t volume_last_read(const struct volume *volume);
  * there is no such file) or -errno. */
 int volume_unlink(int dirfd, uint32_t number, int sync);
 
+/* Takes what is at END and behind it off volume NUMBER, durably if SYNC: a batch that was never synced. Before
+ * anybody reads it. 0 or -errno. */
+int volume_truncate(int dirfd, uint32_t number, uint64_t end, int sync);
+
 /* Bytes that can still be appended as one batch. */
 uint64_t volume_room(const struct volume *volume);
 

@@ -355,15 +355,5 @@ volumes_remove(struct volumes *volumes, uint32_t number)
 int
 volumes_cut(struct volumes *volumes, uint32_t number, uint64_t end)
 {
-	char name[32];
-	int fd, err = 0;
-
-	snprintf(name, sizeof(name), "%010u.vol", (unsigned)number);
-	fd = openat(volumes->dirfd, name, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (ftruncate(fd, (off_t)end) != 0 || (volumes->sync && fsync(fd) != 0))
-		err = -errno;
-	close(fd);
-	return err;
+	return volume_truncate(volumes->dirfd, number, end, volumes->sync);
 }
