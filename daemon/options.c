@@ -541,11 +541,8 @@ options_rule_init(struct rule *rule, const char *pattern, char *why, size_t why_
 	static const struct option_key title = {
 		.name = "rule", .kind = OPTION_PATTERN, .offset = IN_RULE(pattern)};
 
-	*rule = (struct rule){.publish = -1,
-			      .existing = -1,
-			      .second_writer = -1,
-			      .ttl_ms = -1,
-			      .hold_ms = -1};
+	*rule = (struct rule){
+		.publish = -1, .existing = -1, .second_writer = -1, .ttl_ms = -1, .hold_ms = -1};
 	return options_set(&title, rule, pattern, why, why_size);
 }
 

@@ -28,12 +28,13 @@ multipart_text(const struct multipart *multi, size_t index, char *out)
 	if (index == multi->count)
 		n = snprintf(out, MULTIPART_TEXT_MAX, "%s--%s--\r\n", before, multi->boundary);
 	else
-		n = snprintf(out, MULTIPART_TEXT_MAX,
-			     "%s--%s\r\nContent-Type: %s\r\nContent-Range: bytes %llu-%llu/%llu\r\n\r\n",
-			     before, multi->boundary, multi->type,
-			     (unsigned long long)multi->parts[index].first,
-			     (unsigned long long)multi->parts[index].end - 1,
-			     (unsigned long long)multi->length);
+		n = snprintf(
+			out, MULTIPART_TEXT_MAX,
+			"%s--%s\r\nContent-Type: %s\r\nContent-Range: bytes %llu-%llu/%llu\r\n\r\n",
+			before, multi->boundary, multi->type,
+			(unsigned long long)multi->parts[index].first,
+			(unsigned long long)multi->parts[index].end - 1,
+			(unsigned long long)multi->length);
 	CHECK(n > 0 && n < MULTIPART_TEXT_MAX);
 	return (size_t)n;
 }

@@ -11,8 +11,8 @@
 
 #include "http/range.h"
 
-#define MULTIPART_MAX 16         /* parts */
-#define MULTIPART_TEXT_MAX 512   /* bytes of one text, with a NUL */
+#define MULTIPART_MAX 16          /* parts */
+#define MULTIPART_TEXT_MAX 512    /* bytes of one text, with a NUL */
 #define MULTIPART_BOUNDARY_MAX 40 /* bytes of a boundary, with a NUL */
 
 struct multipart {

@@ -149,8 +149,7 @@ range_parse_content(struct slice value, struct range_content *out)
 	total = (struct slice){slash + 1, value.length - (size_t)(slash + 1 - value.data)};
 	if (slice_decimal(first, &got.first) != 0)
 		return -EINVAL;
-	if (!slice_is(last, "*") &&
-	    (slice_decimal(last, &got.last) != 0 || got.last == RANGE_OPEN))
+	if (!slice_is(last, "*") && (slice_decimal(last, &got.last) != 0 || got.last == RANGE_OPEN))
 		return -EINVAL;
 	if (!slice_is(total, "*") &&
 	    (slice_decimal(total, &got.total) != 0 || got.total == RANGE_OPEN))

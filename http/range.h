@@ -11,9 +11,9 @@
 #define RANGE_OPEN UINT64_MAX /* no last position was given */
 
 struct range_spec {
-	bool suffix;    /* the last LAST bytes */
-	uint64_t first; /* unless suffix */
-	uint64_t last;  /* or RANGE_OPEN */
+	bool suffix;            /* the last LAST bytes */
+	uint64_t first;         /* unless suffix */
+	uint64_t last;          /* or RANGE_OPEN */
 	struct slice last_text; /* as it was written, in the field; empty for RANGE_OPEN */
 };
 

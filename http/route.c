@@ -11,6 +11,7 @@
 #include "http/list.h"
 #include "http/path.h"
 #include "http/remove.h"
+#include "http/reload.h"
 #include "http/reply.h"
 
 #define MEDIA_METHODS "GET, HEAD, PUT, POST, DELETE, LIST, OPTIONS"
@@ -66,6 +67,8 @@ dispatch_media(struct conn *conn, const char *name, struct slice query)
 	case METHOD_HEAD:
 		if (is_root)
 			reply_text(conn, 404, "no object has the path /");
+		else if (conn->head.method == METHOD_GET && reload_is_asked(query))
+			reload_start(conn, name, query);
 		else
 			fetch_start(conn, name);
 		return;

@@ -14,7 +14,7 @@
 
 struct upload {
 	struct policy policy;
-	bool continues;   /* Content-Range: it goes on at offset, which must be the present length */
+	bool continues; /* Content-Range: it goes on at offset, which must be the present length */
 	bool conditional; /* it has preconditions: see etag_write_allowed */
 	bool exact;       /* it must end at end, not before */
 	uint64_t offset;

@@ -20,8 +20,8 @@ struct object;
 
 /* What is to be sent. */
 struct whole_body {
-	int code;               /* 200 or 206 */
-	uint64_t first, end;    /* the bytes; unless multi */
+	int code;                /* 200 or 206 */
+	uint64_t first, end;     /* the bytes; unless multi */
 	struct multipart *multi; /* several ranges, or NULL */
 };
 

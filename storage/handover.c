@@ -49,7 +49,8 @@ rival_of(struct table_shard *shard, const struct table_entry *entry)
 {
 	struct writer *rival;
 
-	TAILQ_FOREACH (rival, &shard->rivals, link) {
+	TAILQ_FOREACH(rival, &shard->rivals, link)
+	{
 		if (rival->save->entry == entry)
 			return rival;
 	}

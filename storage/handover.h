@@ -19,7 +19,8 @@ struct table_shard;
 struct writer;
 
 /* Whether somebody is writing ENTRY's current version, and not silent. */
-bool handover_is_written(const struct store *store, const struct table_entry *entry, int64_t now_ms);
+bool handover_is_written(const struct store *store, const struct table_entry *entry,
+			 int64_t now_ms);
 
 /* Whether ENTRY's current version waits for a sender that goes on with it. */
 bool handover_is_parked(const struct table_entry *entry);

@@ -10,10 +10,11 @@ hold_begin(struct store *store, struct hold *hold)
 {
 	struct table_shard *shard = table_lock(&store->table, hold->path, &hold->hash);
 	struct table_entry *entry = table_lookup(shard, hold->path, hold->hash);
+	struct object *current = entry != NULL ? entry->current : NULL;
 	int err = 0;
 
 	/* What began and left memory again since the load is in the catalog only. */
-	if ((entry != NULL && entry->current != NULL) || shard->evictions != hold->news)
+	if (current != hold->present || (current == NULL && shard->evictions != hold->news))
 		err = -EAGAIN;
 	else if (shard->hold_count >= HOLD_SHARD_MAX)
 		err = -ENOBUFS;

@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "storage/handover.h"
+#include "storage/hold.h"
 #include "storage/replay.h"
 #include "storage/store_internal.h"
 
@@ -375,6 +376,7 @@ store_delete(struct store *store, struct object *object, struct store_delete *de
 		handover_discard(shard, entry);
 		entry->writer = NULL;
 		table_set_current(entry, NULL);
+		hold_wake(shard, entry);
 		err = 0;
 	}
 	table_unlock(shard);

@@ -20,7 +20,8 @@ read_with(const char *fields, uint64_t max)
 	struct policy policy = {0};
 	struct upload_refusal refusal = {0};
 	struct head head;
-	int length = snprintf(text, sizeof(text), "PUT /a.mp4 HTTP/1.1\r\nHost: t\r\n%s\r\n", fields);
+	int length =
+		snprintf(text, sizeof(text), "PUT /a.mp4 HTTP/1.1\r\nHost: t\r\n%s\r\n", fields);
 
 	assert_int_equal(head_parse(text, (size_t)length, &head), HEAD_OK);
 	if (!upload_read(&head, "/a.mp4", &policy, max, &upload, &refusal))
@@ -100,9 +101,13 @@ the_largest_object_is_counted_from_its_start(void **state)
 	assert_int_equal(read_with("Content-Length: 1\r\nContent-Range: bytes 100-100/*\r\n", 100),
 			 413);
 	assert_int_equal(read_with("Transfer-Encoding: chunked\r\n"
-				   "Content-Range: bytes 0-100/*\r\n", 100), 413);
+				   "Content-Range: bytes 0-100/*\r\n",
+				   100),
+			 413);
 	assert_int_equal(read_with("Transfer-Encoding: chunked\r\n"
-				   "Content-Range: bytes 101-*/*\r\n", 100), 413);
+				   "Content-Range: bytes 101-*/*\r\n",
+				   100),
+			 413);
 	assert_int_equal(read_with("Transfer-Encoding: chunked\r\n", 100), 0);
 }
 

@@ -611,8 +611,7 @@ static void
 a_hidden_version_is_judged_again_at_its_end(void **state)
 {
 	struct fixture *f = *state;
-	struct writer_config config = {
-		.path = "/p", .publish = PUBLISH_WHOLE, .conditional = true};
+	struct writer_config config = {.path = "/p", .publish = PUBLISH_WHOLE, .conditional = true};
 	struct writer_receipt receipts[2];
 	struct writer *writers[2];
 

@@ -126,6 +126,34 @@ after_a_deletion_one_waits_for_the_next(void **state)
 }
 
 static void
+the_next_version_of_what_is_there_can_be_waited_for(void **state)
+{
+	struct fixture *f = *state;
+	struct hold hold;
+	struct object *object;
+
+	assert_int_equal(fixture_put(f, "/p", PUBLISH_WHOLE, 1, 10), 201);
+	assert_int_equal(look(f, "/p", &hold), 0);
+	assert_int_equal(hold_begin(f->store, &hold), -EAGAIN); /* something is there */
+	assert_int_equal(fixture_find(f, "/p", &object), 0);
+	hold.present = object;
+	assert_int_equal(hold_begin(f->store, &hold), 0);
+	fixture_pump(f, 20);
+	assert_non_null(hold.letter.deliver);
+	assert_int_equal(fixture_put(f, "/p", PUBLISH_WHOLE, 2, 10), 204);
+	fixture_await(f, &hold.letter);
+	hold.letter.deliver = fixture_came;
+	assert_int_equal(hold_begin(f->store, &hold), -EAGAIN); /* that is not there any more */
+	object_put(&object);
+	assert_int_equal(fixture_find(f, "/p", &object), 0);
+	hold.present = object;
+	assert_int_equal(hold_begin(f->store, &hold), 0);
+	assert_int_equal(fixture_delete(f, "/p"), 0);
+	fixture_await(f, &hold.letter);
+	object_put(&object);
+}
+
+static void
 the_number_that_wait_is_bounded(void **state)
 {
 	static struct hold holds[HOLD_SHARD_MAX + 1];
@@ -198,6 +226,7 @@ main(void)
 		PLAIN(a_whole_version_begins_when_it_is_complete),
 		PLAIN(what_came_between_the_look_and_the_wait_is_not_missed),
 		PLAIN(after_a_deletion_one_waits_for_the_next),
+		PLAIN(the_next_version_of_what_is_there_can_be_waited_for),
 		PLAIN(the_number_that_wait_is_bounded),
 		PLAIN(no_beginning_is_missed),
 	};
