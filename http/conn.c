@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "http/direct.h"
 #include "http/framer.h"
 
 #define INPUT_MAX 65536             /* bytes that wait in the input of a busy connection */
@@ -131,6 +132,18 @@ forget_request(struct conn *conn)
 	conn->evreq = NULL;
 }
 
+void
+conn_next(struct conn *conn)
+{
+	forget_request(conn);
+	if (conn->no_read_timeout)
+		restore_timeouts(conn);
+	conn->deadline_ms = 0;
+	conn->dropped = 0;
+	conn_set_state(conn, body_done(&conn->body) ? CONN_HEAD : CONN_SKIP);
+	framer_run(conn);
+}
+
 /* The last byte of the reply is on its way; evhttp looks for the next request when this returns, or
  * closes. The connection must not be freed in here. */
 static void
@@ -139,15 +152,13 @@ on_complete(struct evhttp_request *evreq, void *arg)
 	struct conn *conn = arg;
 
 	CHECK(conn->evreq == evreq && conn->gone == NULL);
-	forget_request(conn);
-	if (conn->close_after)
+	if (conn->close_after) {
+		forget_request(conn);
 		return;
-	if (conn->no_read_timeout)
-		restore_timeouts(conn);
-	conn->deadline_ms = 0;
-	conn->dropped = 0;
-	conn_set_state(conn, body_done(&conn->body) ? CONN_HEAD : CONN_SKIP);
-	framer_run(conn);
+	}
+	conn->completing = true;
+	conn_next(conn);
+	conn->completing = false;
 }
 
 static void
@@ -211,6 +222,14 @@ on_close(struct evhttp_connection *evcon, void *arg)
 }
 
 void
+conn_begin_reply(struct conn *conn)
+{
+	conn->replied = conn->close_after = conn->lingering_close = false;
+	conn->body_broken = false;
+	conn->continue_due = conn->head.expect_continue;
+}
+
+void
 conn_begin(struct conn *conn, struct evhttp_request *evreq)
 {
 	bufferevent_event_cb eventcb;
@@ -218,9 +237,8 @@ conn_begin(struct conn *conn, struct evhttp_request *evreq)
 
 	CHECK(conn->state == CONN_BUSY && conn->evreq == NULL);
 	conn->evreq = evreq;
-	conn->replied = conn->close_after = conn->lingering_close = false;
-	conn->body_broken = false;
-	conn->continue_due = conn->head.expect_continue;
+	if (!conn->direct)
+		conn_begin_reply(conn);
 	/* Without this, evhttp's read callback would end the process ("illegal connection state")
 	 * when bytes arrive before the reply, and its write callback would act on an old completion. */
 	bufferevent_getcb(conn->bev, NULL, NULL, &eventcb, &arg);
@@ -237,6 +255,8 @@ void
 conn_attach(struct conn *conn, void (*gone)(void *), void *handler)
 {
 	CHECK(conn->gone == NULL);
+	if (conn->direct)
+		direct_hand_over(conn);
 	conn->gone = gone;
 	conn->handler = handler;
 }

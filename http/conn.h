@@ -42,7 +42,7 @@ struct conn {
 	int64_t deadline_ms; /* mono: of the head, or of lingering */
 	struct bufferevent *bev;
 	struct evhttp_connection *evcon; /* from its first request on */
-	struct evhttp_request *evreq;    /* while BUSY */
+	struct evhttp_request *evreq;    /* while BUSY, unless the reply is direct */
 	struct event *linger;            /* while LINGER */
 	uint64_t dropped;                /* bytes read for nothing: this body, or lingering */
 
@@ -53,9 +53,11 @@ struct conn {
 	struct head head;   /* points into text */
 	enum head_verdict verdict;
 	struct body body;
-	bool framing; /* the framer is at work on the input */
+	bool framing;    /* the framer is at work on the input */
+	bool completing; /* evhttp ends a reply: it takes the next request when it is done with that */
 
 	/* The reply. */
+	bool direct;                    /* made at once, without evhttp so far; see direct.h */
 	bool continue_due;              /* the client waits for 100 Continue */
 	bool body_broken;               /* nobody can tell where the next request begins */
 	bool close_after;               /* decided when the reply's head is made */
@@ -71,10 +73,16 @@ struct conn {
 /* A connection that evhttp is about to accept. NULL without memory. */
 struct conn *conn_new(struct face *face);
 
+/* The reply to a new request begins. */
+void conn_begin_reply(struct conn *conn);
+
+/* The reply is out; looks for the next request. */
+void conn_next(struct conn *conn);
+
 /* evhttp handed out EVREQ for the head that the framer completed. */
 void conn_begin(struct conn *conn, struct evhttp_request *evreq);
 
-/* From now on GONE is called with HANDLER when the connection ends before the reply was complete.
+/* The handler is going to wait. From now on GONE is called with HANDLER when the connection ends before the reply was complete.
  * It must not touch the connection afterwards. */
 void conn_attach(struct conn *conn, void (*gone)(void *), void *handler);
 

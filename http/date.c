@@ -13,6 +13,15 @@ static const char months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
 #define YEAR_0 INT64_C(-62167219200)
 #define YEAR_9999_END INT64_C(253402300799)
 
+static char *
+two_digits(char *at, int value)
+{
+	at[0] = (char)('0' + value / 10 % 10);
+	at[1] = (char)('0' + value % 10);
+	return at + 2;
+}
+
+/* Without printf: nearly every reply has one. */
 void
 date_format(int64_t seconds, char out[DATE_SIZE])
 {
@@ -25,11 +34,21 @@ date_format(int64_t seconds, char out[DATE_SIZE])
 		seconds = YEAR_9999_END;
 	t = (time_t)seconds;
 	gmtime_r(&t, &tm);
-	/* The modulos change nothing; they let the compiler see that it fits. */
-	snprintf(out, DATE_SIZE, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT", days[tm.tm_wday],
-		 (unsigned)tm.tm_mday % 100, months[tm.tm_mon],
-		 (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)tm.tm_hour % 100,
-		 (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
+	out = mempcpy(out, days[tm.tm_wday], 3);
+	out = mempcpy(out, ", ", 2);
+	out = two_digits(out, tm.tm_mday);
+	*out++ = ' ';
+	out = mempcpy(out, months[tm.tm_mon], 3);
+	*out++ = ' ';
+	out = two_digits(out, (tm.tm_year + 1900) / 100);
+	out = two_digits(out, (tm.tm_year + 1900) % 100);
+	*out++ = ' ';
+	out = two_digits(out, tm.tm_hour);
+	*out++ = ':';
+	out = two_digits(out, tm.tm_min);
+	*out++ = ':';
+	out = two_digits(out, tm.tm_sec);
+	memcpy(out, " GMT", sizeof(" GMT"));
 }
 
 /* What a pattern leaves behind. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "http/direct.h"
 
 /* An unwanted body that is longer than this is not worth keeping a connection for. */
 #define SKIP_MAX ((uint64_t)256 << 20)
@@ -32,13 +33,18 @@ stand_in(const struct conn *conn)
 	return heads[is_head][conn->head.keep_alive ? 2 : 1];
 }
 
-/* The head is complete, or refused: let evhttp dispatch it. */
+void
+framer_hand_over(struct conn *conn)
+{
+	const char *text = stand_in(conn);
+
+	evbuffer_prepend(bufferevent_get_input(conn->bev), text, strlen(text));
+}
+
+/* The head is complete, or refused: route it, or let evhttp do that. */
 static void
 dispatch(struct conn *conn, enum head_verdict verdict)
 {
-	struct evbuffer *input = bufferevent_get_input(conn->bev);
-	const char *text;
-
 	conn->verdict = verdict;
 	if (verdict == HEAD_OK)
 		body_init(&conn->body, &conn->head);
@@ -47,8 +53,10 @@ dispatch(struct conn *conn, enum head_verdict verdict)
 	if (worker_set_conn(conn->worker, conn_fd(conn), conn) != 0)
 		return; /* no memory even for that: the connection times out */
 	conn_set_state(conn, CONN_BUSY);
-	text = stand_in(conn);
-	evbuffer_prepend(input, text, strlen(text));
+	if (direct_is_possible(conn))
+		direct_begin(conn);
+	else
+		framer_hand_over(conn);
 }
 
 /* Moves at most MAX bytes of the input behind the head's text so far. */
@@ -139,14 +147,19 @@ void
 framer_run(struct conn *conn)
 {
 	struct evbuffer *input = bufferevent_get_input(conn->bev);
+	size_t before;
 
 	if (conn->framing)
 		return; /* our own draining and prepending */
 	conn->framing = true;
 	if (conn->state == CONN_SKIP)
 		skip_body(conn, input);
-	if (conn->state == CONN_HEAD)
-		read_head(conn, input);
+	/* After a direct reply the next head may be there. */
+	do {
+		before = evbuffer_get_length(input);
+		if (conn->state == CONN_HEAD)
+			read_head(conn, input);
+	} while (conn->state == CONN_HEAD && evbuffer_get_length(input) < before);
 	conn->framing = false;
 }
 

@@ -21,6 +21,9 @@ void framer_input(struct evbuffer *input, const struct evbuffer_cb_info *info, v
 /* Looks at what is in the input, after the state of CONN changed. */
 void framer_run(struct conn *conn);
 
+/* Puts what evhttp is to see of the request in front of the input. */
+void framer_hand_over(struct conn *conn);
+
 /* Refuses the head that CONN is waiting for. */
 void framer_refuse(struct conn *conn, enum head_verdict verdict);
 

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/metrics.h"
+#include "http/direct.h"
 
 /* A body of a known length that is refused is read to its end up to this, so that the connection can
  * be kept; beyond it closing is cheaper. */
@@ -63,13 +64,30 @@ output_headers(struct conn *conn)
 void
 reply_header(struct conn *conn, const char *name, const char *value)
 {
-	evhttp_add_header(output_headers(conn), name, value);
+	if (conn->direct && !direct_field(conn, name, value))
+		direct_hand_over(conn);
+	if (!conn->direct)
+		evhttp_add_header(output_headers(conn), name, value);
+}
+
+static bool
+has_header(struct conn *conn, const char *name)
+{
+	return conn->direct ? direct_has_field(conn, name)
+			    : evhttp_find_header(output_headers(conn), name) != NULL;
 }
 
 void
 reply_header_number(struct conn *conn, const char *name, uint64_t value)
 {
-	reply_header_format(conn, name, "%llu", (unsigned long long)value);
+	char text[24], *at = text + sizeof(text);
+
+	/* Without printf: most replies have a length. */
+	*--at = '\0';
+	do
+		*--at = (char)('0' + value % 10);
+	while ((value /= 10) != 0);
+	reply_header(conn, name, at);
 }
 
 void
@@ -87,7 +105,10 @@ reply_header_format(struct conn *conn, const char *name, const char *format, ...
 void
 reply_forget_headers(struct conn *conn)
 {
-	evhttp_clear_headers(output_headers(conn));
+	if (conn->direct)
+		direct_forget_fields(conn);
+	else
+		evhttp_clear_headers(output_headers(conn));
 }
 
 static bool
@@ -151,6 +172,8 @@ prepare(struct conn *conn, int code)
 	conn->close_after = conn->close_after || must_close(conn);
 	if (!conn->close_after)
 		return;
+	if (conn->direct)
+		direct_hand_over(conn);
 	/* Bytes that nobody reads would make the close a reset. */
 	conn->lingering_close = conn->verdict != HEAD_OK || conn->body_broken ||
 				!body_done(&conn->body) ||
@@ -194,24 +217,33 @@ reply_continue(struct conn *conn)
 	}
 }
 
+/* All of a reply at once; BODY may be NULL. */
+static void
+send_reply(struct conn *conn, int code, struct evbuffer *body)
+{
+	complete(conn);
+	if (conn->direct) {
+		direct_reply(conn, code, phrase(code), body);
+		return;
+	}
+	evhttp_send_reply(conn->evreq, code, phrase(code), body);
+	queued(conn);
+}
+
 void
 reply_empty(struct conn *conn, int code)
 {
 	prepare(conn, code);
-	complete(conn);
-	evhttp_send_reply(conn->evreq, code, phrase(code), NULL);
-	queued(conn);
+	send_reply(conn, code, NULL);
 }
 
 void
 reply_buffer(struct conn *conn, int code, struct evbuffer *body)
 {
 	prepare(conn, code);
-	if (evhttp_find_header(output_headers(conn), "Content-Length") == NULL)
+	if (!has_header(conn, "Content-Length"))
 		reply_header_number(conn, "Content-Length", evbuffer_get_length(body));
-	complete(conn);
-	evhttp_send_reply(conn->evreq, code, phrase(code), is_head(conn) ? NULL : body);
-	queued(conn);
+	send_reply(conn, code, is_head(conn) ? NULL : body);
 }
 
 void
@@ -235,8 +267,7 @@ reply_text(struct conn *conn, int code, const char *reason)
 void
 reply_start(struct conn *conn, int code)
 {
-	if (conn->head.minor == 0 &&
-	    evhttp_find_header(output_headers(conn), "Content-Length") == NULL)
+	if (conn->head.minor == 0 && !has_header(conn, "Content-Length"))
 		conn->close_after = true; /* the close is its only way to see the end */
 	prepare(conn, code);
 	evhttp_send_reply_start(conn->evreq, code, phrase(code));

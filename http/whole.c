@@ -24,6 +24,7 @@ struct whole {
 	struct worker *worker;
 	struct object *object;
 	enum whole_state state;
+	bool attached; /* the connection knows of it */
 	bool head_sent;
 	int code;                /* 200 or 206 */
 	uint64_t offset, end;    /* what is still to be queued, of this part */
@@ -161,6 +162,21 @@ on_drained(void *handler)
 	step(handler, WHOLE_DRAINED);
 }
 
+static void
+on_gone(void *handler)
+{
+	step(handler, WHOLE_GONE);
+}
+
+/* It is going to wait. */
+static void
+attach(struct whole *whole)
+{
+	if (!whole->attached)
+		conn_attach(whole->conn, on_gone, whole);
+	whole->attached = true;
+}
+
 /* Hands BUFFER to the client; the end of the reply if that is all. */
 static void
 send_buffer(struct whole *whole, struct evbuffer *buffer)
@@ -176,6 +192,7 @@ send_buffer(struct whole *whole, struct evbuffer *buffer)
 		reply_buffer(conn, code, buffer);
 		return;
 	}
+	attach(whole);
 	if (!whole->head_sent)
 		reply_start(conn, whole->code);
 	whole->head_sent = true;
@@ -205,6 +222,7 @@ pump(struct whole *whole)
 	if (rc == 0 || (rc == -EINPROGRESS && evbuffer_get_length(buffer) > 0)) {
 		send_buffer(whole, buffer);
 	} else if (rc == -EINPROGRESS) {
+		attach(whole);
 		whole->state = WHOLE_WARMING;
 		whole->warm.offset = whole->offset;
 		whole->worker->letters++;
@@ -255,12 +273,6 @@ on_warm(struct letter *letter)
 	step(whole, WHOLE_WARM);
 }
 
-static void
-on_gone(void *handler)
-{
-	step(handler, WHOLE_GONE);
-}
-
 void
 whole_start(struct conn *conn, struct object *object, const struct whole_body *body)
 {
@@ -286,6 +298,5 @@ whole_start(struct conn *conn, struct object *object, const struct whole_body *b
 	whole->warm.object = object;
 	whole->warm.mailbox = &conn->worker->mailbox;
 	whole->warm.letter.deliver = on_warm;
-	conn_attach(conn, on_gone, whole);
 	pump(whole);
 }

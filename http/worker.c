@@ -81,7 +81,8 @@ on_request(struct evhttp_request *evreq, void *arg)
 		return;
 	}
 	conn_begin(conn, evreq);
-	route_request(conn);
+	if (!conn->direct) /* else it was routed already */
+		route_request(conn);
 }
 
 static void

@@ -16,6 +16,7 @@
 #include <sys/queue.h>
 
 #include "base/mailbox.h"
+#include "http/date.h"
 #include "http/server.h"
 
 struct conn;
@@ -34,6 +35,7 @@ struct face {
 };
 
 #define WORKER_SCRATCH 65536 /* bytes */
+#define WORKER_FIELDS 4096   /* bytes */
 
 struct worker {
 	unsigned index;                     /* its slot for object_watch */
@@ -55,6 +57,10 @@ struct worker {
 	unsigned busy;            /* connections whose request or reply is not finished */
 	unsigned letters;         /* lent to the store and not delivered yet */
 	unsigned char *scratch;   /* WORKER_SCRATCH bytes for whoever runs right now */
+	size_t fields_length;     /* of fields: of the direct reply that is being made */
+	char fields[WORKER_FIELDS];
+	int64_t date_s; /* what date says, since the epoch */
+	char date[DATE_SIZE];
 	bool draining;
 	int64_t drain_until_ms; /* base/clock.h, mono */
 	struct letter stop;

@@ -1,0 +1,257 @@
+#include "http/direct.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "http/date.h"
+#include "http/framer.h"
+#include "http/route.h"
+
+#define BODY_RUNS 14       /* pieces of a body that one sendmsg takes */
+#define LINE_MAX_BYTES 128 /* status line, with the longest phrase of reply.c, and date */
+
+bool
+direct_is_possible(const struct conn *conn)
+{
+	return conn->evcon != NULL && !conn->completing && conn->verdict == HEAD_OK &&
+	       !conn->admin &&
+	       (conn->head.method == METHOD_GET || conn->head.method == METHOD_HEAD) &&
+	       conn->head.minor > 0 && body_done(&conn->body) &&
+	       evbuffer_get_length(bufferevent_get_output(conn->bev)) == 0;
+}
+
+void
+direct_begin(struct conn *conn)
+{
+	conn->direct = true;
+	conn->worker->fields_length = 0;
+	conn_begin_reply(conn);
+	route_request(conn);
+}
+
+bool
+direct_field(struct conn *conn, const char *name, const char *value)
+{
+	struct worker *worker = conn->worker;
+	size_t name_length = strlen(name), value_length = strlen(value);
+	char *at = worker->fields + worker->fields_length;
+
+	/* Two bytes stay free for the empty line that ends the head. */
+	if (name_length + value_length + 6 > WORKER_FIELDS - worker->fields_length)
+		return false;
+	at = mempcpy(at, name, name_length);
+	at = mempcpy(at, ": ", 2);
+	at = mempcpy(at, value, value_length);
+	at = mempcpy(at, "\r\n", 2);
+	worker->fields_length = (size_t)(at - worker->fields);
+	return true;
+}
+
+/* Takes the next field off *AT, which is the worker's buffer. False at its end. */
+static bool
+next_field(struct worker *worker, size_t *at, char **name, char **value)
+{
+	char *colon, *end;
+
+	if (*at == worker->fields_length)
+		return false;
+	*name = worker->fields + *at;
+	colon = memchr(*name, ':', worker->fields_length - *at);
+	end = memchr(*name, '\r', worker->fields_length - *at);
+	CHECK(colon != NULL && end > colon);
+	*value = colon + 2;
+	*colon = *end = '\0';
+	*at = (size_t)(end - worker->fields) + 2;
+	return true;
+}
+
+bool
+direct_has_field(const struct conn *conn, const char *name)
+{
+	const char *at = conn->worker->fields, *end = at + conn->worker->fields_length;
+	size_t length = strlen(name);
+
+	for (; at < end; at = (const char *)memchr(at, '\n', (size_t)(end - at)) + 1)
+		if (strncmp(at, name, length) == 0 && at[length] == ':')
+			return true;
+	return false;
+}
+
+void
+direct_forget_fields(struct conn *conn)
+{
+	conn->worker->fields_length = 0;
+}
+
+void
+direct_hand_over(struct conn *conn)
+{
+	struct worker *worker = conn->worker;
+	struct evkeyvalq *headers;
+	size_t at = 0;
+	char *name, *value;
+
+	CHECK(conn->direct && conn->evreq == NULL);
+	framer_hand_over(conn);
+	/* evhttp parses what the framer put into the input, and calls conn_begin. */
+	bufferevent_trigger(conn->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS);
+	CHECK(conn->evreq != NULL);
+	conn->direct = false;
+	headers = evhttp_request_get_output_headers(conn->evreq);
+	while (next_field(worker, &at, &name, &value))
+		evhttp_add_header(headers, name, value);
+}
+
+/* The status line and the date, which is formatted once a second. The length of what is in LINE. */
+static size_t
+format_line(struct worker *worker, int code, const char *phrase, char line[LINE_MAX_BYTES])
+{
+	int64_t now = clock_wall_ms() / 1000;
+	char *at;
+
+	if (now != worker->date_s) {
+		worker->date_s = now;
+		date_format(now, worker->date);
+	}
+	at = stpcpy(line, "HTTP/1.1 ");
+	*at++ = (char)('0' + code / 100);
+	*at++ = (char)('0' + code / 10 % 10);
+	*at++ = (char)('0' + code % 10);
+	*at++ = ' ';
+	at = stpcpy(stpcpy(at, phrase), "\r\nDate: ");
+	at = stpcpy(stpcpy(at, worker->date), "\r\n");
+	return (size_t)(at - line);
+}
+
+/* A reply that the client's socket did not take at once. */
+struct rest {
+	struct conn *conn;
+	struct evbuffer *body;
+	struct event *writable;
+	bufferevent_data_cb readcb; /* evhttp's, which must not see what comes meanwhile */
+};
+
+static void
+set_readcb(struct conn *conn, bufferevent_data_cb readcb, bufferevent_data_cb *before)
+{
+	bufferevent_event_cb eventcb;
+	void *arg;
+
+	bufferevent_getcb(conn->bev, before, NULL, &eventcb, &arg);
+	bufferevent_setcb(conn->bev, readcb, NULL, eventcb, arg);
+}
+
+static void
+free_rest(struct rest *rest)
+{
+	if (rest->writable != NULL)
+		event_free(rest->writable);
+	if (rest->body != NULL)
+		evbuffer_free(rest->body);
+	free(rest);
+}
+
+static void
+on_gone(void *handler)
+{
+	free_rest(handler);
+}
+
+static void
+on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct rest *rest = arg;
+	struct conn *conn = rest->conn;
+	int n = 0;
+
+	if ((what & EV_TIMEOUT) == 0)
+		n = evbuffer_write(rest->body, fd);
+	if (n <= 0 && !(n < 0 && errno == EAGAIN)) {
+		free_rest(rest);
+		conn_cut(conn);
+		return;
+	}
+	if (evbuffer_get_length(rest->body) > 0) {
+		struct timeval timeout = worker_timeval(conn->worker->config->send_timeout_ms);
+
+		event_add(rest->writable, &timeout);
+		return;
+	}
+	set_readcb(conn, rest->readcb, NULL);
+	free_rest(rest);
+	conn_detach(conn);
+	bufferevent_enable(conn->bev, EV_READ);
+	conn_next(conn);
+	/* For evhttp, if the next request is there and is for it. */
+	bufferevent_trigger(conn->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS);
+}
+
+/* Sends what is left of a reply, of whose head and body SENT bytes went out, when the socket can take it. */
+static void
+send_later(struct conn *conn, const struct iovec head[2], struct evbuffer *body, size_t sent)
+{
+	struct timeval timeout = worker_timeval(conn->worker->config->send_timeout_ms);
+	struct rest *rest = calloc(1, sizeof(*rest));
+	bool ok = rest != NULL;
+
+	if (ok) {
+		rest->conn = conn;
+		rest->body = evbuffer_new();
+		rest->writable =
+			event_new(conn->worker->base, conn_fd(conn), EV_WRITE, on_writable, rest);
+		ok = rest->body != NULL && rest->writable != NULL &&
+		     evbuffer_add(rest->body, head[0].iov_base, head[0].iov_len) == 0 &&
+		     evbuffer_add(rest->body, head[1].iov_base, head[1].iov_len) == 0 &&
+		     (body == NULL || evbuffer_add_buffer(rest->body, body) == 0) &&
+		     evbuffer_drain(rest->body, sent) == 0 &&
+		     event_add(rest->writable, &timeout) == 0;
+	}
+	if (!ok) {
+		if (rest != NULL)
+			free_rest(rest);
+		conn_cut(conn);
+		return;
+	}
+	conn_attach(conn, on_gone, rest);
+	set_readcb(conn, NULL, &rest->readcb);
+	bufferevent_disable(conn->bev, EV_READ);
+}
+
+/* The pieces of BODY, which may be NULL, behind the head in IOV. The number of pieces in all. */
+static size_t
+gather(struct evbuffer *body, struct iovec iov[2 + BODY_RUNS])
+{
+	int runs = body != NULL ? evbuffer_peek(body, -1, NULL, iov + 2, BODY_RUNS) : 0;
+
+	return 2 + (size_t)(runs < BODY_RUNS ? runs : BODY_RUNS);
+}
+
+void
+direct_reply(struct conn *conn, int code, const char *phrase, struct evbuffer *body)
+{
+	struct worker *worker = conn->worker;
+	char line[LINE_MAX_BYTES];
+	struct iovec iov[2 + BODY_RUNS] = {{.iov_base = line}, {.iov_base = worker->fields}};
+	struct msghdr message = {.msg_iov = iov, .msg_iovlen = gather(body, iov)};
+	size_t all;
+	ssize_t n;
+
+	CHECK(conn->direct);
+	conn->direct = false;
+	memcpy(worker->fields + worker->fields_length, "\r\n", 2);
+	iov[1].iov_len = worker->fields_length + 2;
+	iov[0].iov_len = format_line(worker, code, phrase, line);
+	all = iov[0].iov_len + iov[1].iov_len + (body != NULL ? evbuffer_get_length(body) : 0);
+	n = sendmsg(conn_fd(conn), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOBUFS)
+		conn_cut(conn);
+	else if (n < 0 || (size_t)n < all)
+		send_later(conn, iov, body, n < 0 ? 0 : (size_t)n);
+	else
+		conn_next(conn);
+}

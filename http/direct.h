@@ -1,0 +1,39 @@
+/* direct.h - replies that are made at once, without evhttp.
+ *
+ * Most requests on a connection that is kept ask for something finished that is in memory. For these
+ * evhttp's part - a request object, a list of headers, printf, waiting for a writable socket - costs more
+ * than the reply. So a GET or HEAD is routed as soon as its head is complete; what can be
+ * answered on the spot goes out with one sendmsg, and evhttp never hears of it. As soon as a
+ * handler has to wait (conn_attach), or the connection is to be closed, evhttp is given the request after
+ * all, with the fields that were added so far.
+ *
+ * The first request of a connection always goes through evhttp: before it nothing tells us of its end.
+ *
+ * Threads  the worker's. One request is direct at a time: it is on the stack.
+ * Owns     nothing; the fields are in the worker's buffer.
+ */
+#ifndef SPILLWAY_HTTP_DIRECT_H
+#define SPILLWAY_HTTP_DIRECT_H
+
+#include "http/conn.h"
+
+/* Whether the request whose head is complete may be answered without evhttp. */
+bool direct_is_possible(const struct conn *conn);
+
+/* Routes it. CONN may be in any state afterwards. */
+void direct_begin(struct conn *conn);
+
+/* Adds a field to the reply. False if there is no room for it. */
+bool direct_field(struct conn *conn, const char *name, const char *value);
+
+bool direct_has_field(const struct conn *conn, const char *name);
+
+void direct_forget_fields(struct conn *conn);
+
+/* From now on the request is evhttp's, and conn->evreq is set. */
+void direct_hand_over(struct conn *conn);
+
+/* Sends the reply with all of BODY, which is emptied, or without one if that is NULL. */
+void direct_reply(struct conn *conn, int code, const char *phrase, struct evbuffer *body);
+
+#endif
