@@ -10,7 +10,10 @@ int64_t clock_wall_ms(void);
 /* Milliseconds of a clock that never steps. For deadlines and intervals. */
 int64_t clock_mono_ms(void);
 
-/* The same, through a suspend of the machine too. */
+/* Microseconds of the same clock. For times that are measured. */
+int64_t clock_mono_us(void);
+
+/* Milliseconds of the same clock, through a suspend of the machine too. */
 int64_t clock_boot_ms(void);
 
 #endif

@@ -1,6 +1,7 @@
 #include "base/metrics.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,8 +10,21 @@
 
 #define SHARDS 16 /* more threads than this share, which costs time but no counts */
 
+/* Upper ends of the buckets; one more is open. */
+static const int64_t bounds_us[] = {100,     250,     500,     1000,    2500,   5000,
+				    10000,   25000,   50000,   100000,  250000, 500000,
+				    1000000, 2500000, 5000000, 10000000};
+
+#define BOUNDS (sizeof(bounds_us) / sizeof(bounds_us[0]))
+
+struct times {
+	_Atomic int64_t counts[BOUNDS + 1];
+	_Atomic int64_t sum_us;
+};
+
 struct shard {
 	_Alignas(64) _Atomic int64_t values[METRIC_COUNT];
+	struct times times[HISTOGRAM_COUNT];
 };
 
 struct description {
@@ -21,6 +35,14 @@ static const struct description descriptions[METRIC_COUNT] = {
 #define METRICS_DESCRIBE(id, kind, family, labels, help) {#kind, family, labels, help},
 	METRICS(METRICS_DESCRIBE)
 #undef METRICS_DESCRIBE
+};
+
+static const struct {
+	const char *family, *help;
+} histograms[HISTOGRAM_COUNT] = {
+#define HISTOGRAMS_DESCRIBE(id, family, help) {family, help},
+	HISTOGRAMS(HISTOGRAMS_DESCRIBE)
+#undef HISTOGRAMS_DESCRIBE
 };
 
 /* The only writable statics of base: counting must be possible everywhere. */
@@ -44,6 +66,45 @@ metric_add(enum metric metric, int64_t n)
 	atomic_fetch_add_explicit(&own_shard()->values[metric], n, memory_order_relaxed);
 }
 
+void
+metric_set(enum metric metric, int64_t value)
+{
+	metric_add(metric, value - metric_value(metric));
+}
+
+void
+metric_observe(enum histogram histogram, int64_t us)
+{
+	struct times *times = &own_shard()->times[histogram];
+	size_t i = 0;
+
+	while (i < BOUNDS && us > bounds_us[i])
+		i++;
+	atomic_fetch_add_explicit(&times->counts[i], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&times->sum_us, us, memory_order_relaxed);
+}
+
+static int64_t
+bucket(enum histogram histogram, size_t i)
+{
+	int64_t sum = 0;
+
+	for (unsigned s = 0; s < SHARDS; s++)
+		sum += atomic_load_explicit(&shards[s].times[histogram].counts[i],
+					    memory_order_relaxed);
+	return sum;
+}
+
+int64_t
+metric_observations(enum histogram histogram)
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i <= BOUNDS; i++)
+		sum += bucket(histogram, i);
+	return sum;
+}
+
 int64_t
 metric_value(enum metric metric)
 {
@@ -54,27 +115,80 @@ metric_value(enum metric metric)
 	return sum;
 }
 
-void
-metrics_print(void (*write)(void *arg, const char *text, size_t length), void *arg)
+struct output {
+	void (*write)(void *arg, const char *text, size_t length);
+	void *arg;
+};
+
+static void print(const struct output *out, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void
+print(const struct output *out, const char *format, ...)
+{
+	char text[512];
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	CHECK((size_t)n < sizeof(text)); /* the tables' own strings */
+	out->write(out->arg, text, (size_t)n);
+}
+
+static void
+print_head(const struct output *out, const char *family, const char *kind, const char *help)
+{
+	print(out, "# HELP %s %s\n# TYPE %s %s\n", family, help, family, kind);
+}
+
+static void
+print_values(const struct output *out)
 {
 	const char *family = "";
-	char text[512];
 
 	for (unsigned i = 0; i < METRIC_COUNT; i++) {
 		const struct description *d = &descriptions[i];
-		int n;
+		int64_t value = metric_value((enum metric)i);
 
 		if (strcmp(d->family, family) != 0) {
 			family = d->family;
-			n = snprintf(text, sizeof(text), "# HELP %s %s\n# TYPE %s %s\n", family,
-				     d->help, family, d->kind);
-			CHECK((size_t)n < sizeof(text)); /* the table's own strings */
-			write(arg, text, (size_t)n);
+			print_head(out, family, d->kind, d->help);
 		}
-		n = snprintf(text, sizeof(text), "%s%s%s%s %" PRId64 "\n", family,
-			     *d->labels != '\0' ? "{" : "", d->labels,
-			     *d->labels != '\0' ? "}" : "", metric_value((enum metric)i));
-		CHECK((size_t)n < sizeof(text));
-		write(arg, text, (size_t)n);
+		if (*d->labels == '\0')
+			print(out, "%s %" PRId64 "\n", family, value);
+		else if (value != 0 || strstr(d->labels, "code=") == NULL)
+			print(out, "%s{%s} %" PRId64 "\n", family, d->labels, value);
 	}
+}
+
+static void
+print_histogram(const struct output *out, enum histogram histogram)
+{
+	const char *family = histograms[histogram].family;
+	int64_t count = 0, sum_us = 0;
+
+	print_head(out, family, "histogram", histograms[histogram].help);
+	for (size_t i = 0; i < BOUNDS; i++) {
+		count += bucket(histogram, i);
+		print(out, "%s_bucket{le=\"%g\"} %" PRId64 "\n", family, (double)bounds_us[i] / 1e6,
+		      count);
+	}
+	count += bucket(histogram, BOUNDS);
+	for (unsigned s = 0; s < SHARDS; s++)
+		sum_us += atomic_load_explicit(&shards[s].times[histogram].sum_us,
+					       memory_order_relaxed);
+	print(out, "%s_bucket{le=\"+Inf\"} %" PRId64 "\n%s_sum %.6f\n%s_count %" PRId64 "\n",
+	      family, count, family, (double)sum_us / 1e6, family, count);
+}
+
+void
+metrics_print(void (*write)(void *arg, const char *text, size_t length), void *arg)
+{
+	const struct output out = {write, arg};
+
+	print_values(&out);
+	for (unsigned i = 0; i < HISTOGRAM_COUNT; i++)
+		print_histogram(&out, (enum histogram)i);
 }

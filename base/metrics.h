@@ -10,6 +10,37 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* One method's replies: a counter for each status that reply.c knows, ascending. */
+#define METRICS_REPLY(X, method, code, help)                                                       \
+	X(replies_##method##_##code, counter, "spillway_replies_total",                            \
+	  "method=\"" #method "\",code=\"" #code "\"", help)
+#define METRICS_REPLIES(X, method, help)                                                           \
+	METRICS_REPLY(X, method, 200, help)                                                        \
+	METRICS_REPLY(X, method, 201, "")                                                          \
+	METRICS_REPLY(X, method, 204, "")                                                          \
+	METRICS_REPLY(X, method, 206, "")                                                          \
+	METRICS_REPLY(X, method, 304, "")                                                          \
+	METRICS_REPLY(X, method, 400, "")                                                          \
+	METRICS_REPLY(X, method, 401, "")                                                          \
+	METRICS_REPLY(X, method, 403, "")                                                          \
+	METRICS_REPLY(X, method, 404, "")                                                          \
+	METRICS_REPLY(X, method, 405, "")                                                          \
+	METRICS_REPLY(X, method, 408, "")                                                          \
+	METRICS_REPLY(X, method, 409, "")                                                          \
+	METRICS_REPLY(X, method, 410, "")                                                          \
+	METRICS_REPLY(X, method, 412, "")                                                          \
+	METRICS_REPLY(X, method, 413, "")                                                          \
+	METRICS_REPLY(X, method, 414, "")                                                          \
+	METRICS_REPLY(X, method, 415, "")                                                          \
+	METRICS_REPLY(X, method, 416, "")                                                          \
+	METRICS_REPLY(X, method, 417, "")                                                          \
+	METRICS_REPLY(X, method, 431, "")                                                          \
+	METRICS_REPLY(X, method, 500, "")                                                          \
+	METRICS_REPLY(X, method, 501, "")                                                          \
+	METRICS_REPLY(X, method, 503, "")                                                          \
+	METRICS_REPLY(X, method, 505, "")                                                          \
+	METRICS_REPLY(X, method, 507, "")
+
 /* X(id, kind, family, labels, help). To count something new, add a line here and call
  * metric_add where it happens. */
 #define METRICS(X)                                                                                 \
@@ -22,13 +53,17 @@
 	X(requests_delete, counter, "spillway_requests_total", "method=\"DELETE\"", "")            \
 	X(requests_list, counter, "spillway_requests_total", "method=\"LIST\"", "")                \
 	X(requests_other, counter, "spillway_requests_total", "method=\"other\"", "")              \
-	X(replies_2xx, counter, "spillway_replies_total", "class=\"2xx\"",                         \
-	  "Replies begun, by class of their status.")                                              \
-	X(replies_3xx, counter, "spillway_replies_total", "class=\"3xx\"", "")                     \
-	X(replies_4xx, counter, "spillway_replies_total", "class=\"4xx\"", "")                     \
-	X(replies_5xx, counter, "spillway_replies_total", "class=\"5xx\"", "")                     \
+	METRICS_REPLIES(                                                                           \
+		X, GET,                                                                            \
+		"Replies begun, by method and status; pairs that never were are left out.")        \
+	METRICS_REPLIES(X, HEAD, "")                                                               \
+	METRICS_REPLIES(X, PUT, "")                                                                \
+	METRICS_REPLIES(X, DELETE, "")                                                             \
+	METRICS_REPLIES(X, LIST, "")                                                               \
+	METRICS_REPLIES(X, other, "")                                                              \
 	X(heads_refused_total, counter, "spillway_heads_refused_total", "",                        \
 	  "Request heads that were malformed, too long or too slow.")                              \
+	X(writers, gauge, "spillway_writers", "", "Uploads under way now.")                        \
 	X(ingest_bytes_total, counter, "spillway_ingest_bytes_total", "",                          \
 	  "Bytes of object bodies received.")                                                      \
 	X(ingest_aborted_total, counter, "spillway_ingest_aborted_total", "",                      \
@@ -39,9 +74,25 @@
 	  "Readers that follow a growing object now.")                                             \
 	X(sent_bytes_total, counter, "spillway_sent_bytes_total", "",                              \
 	  "Bytes of object bodies handed to the network.")                                         \
+	X(wakeups_total, counter, "spillway_wakeups_total", "",                                    \
+	  "Wake-ups sent to workers with readers of an object that grew.")                         \
+	X(tail_bytes, gauge, "spillway_tail_bytes", "",                                            \
+	  "Memory of bytes that are received and not yet let go.")                                 \
+	X(resident_bytes, gauge, "spillway_resident_bytes", "",                                    \
+	  "Memory of what is known of idle objects.")                                              \
+	X(spilled_total, counter, "spillway_spilled_total", "",                                    \
+	  "Idle objects that left memory; the disk has them.")                                     \
+	X(catalog_waiting, gauge, "spillway_catalog_waiting_records", "",                          \
+	  "Records on disk that the catalog does not know yet.")                                   \
+	X(errors_write, counter, "spillway_errors_total", "kind=\"write\"",                        \
+	  "Failures of the disk, by kind.")                                                        \
+	X(errors_read, counter, "spillway_errors_total", "kind=\"read\"", "")                      \
+	X(errors_catalog, counter, "spillway_errors_total", "kind=\"catalog\"", "")                \
 	X(volumes, gauge, "spillway_volumes", "", "Volume files.")                                 \
 	X(disk_used_bytes, gauge, "spillway_disk_used_bytes", "",                                  \
 	  "Bytes that volume files take on disk.")                                                 \
+	X(disk_free_bytes, gauge, "spillway_disk_free_bytes", "",                                  \
+	  "Bytes that the file system of the data directory has left.")                            \
 	X(expired_total, counter, "spillway_expired_total", "",                                    \
 	  "Objects that were removed because their time was over.")                                \
 	X(evicted_total, counter, "spillway_evicted_total", "",                                    \
@@ -56,8 +107,33 @@ enum metric {
 		METRIC_COUNT
 };
 
+/* X(id, family, help): times, in buckets from 0.1 ms to 10 s. */
+#define HISTOGRAMS(X)                                                                              \
+	X(first_byte, "spillway_first_byte_seconds", "From a request's head to its reply's head.") \
+	X(write_to_read, "spillway_write_to_read_seconds",                                         \
+	  "From a byte's arrival to its way out to a reader that waited for it.")                  \
+	X(acknowledge, "spillway_acknowledge_seconds",                                             \
+	  "From an upload's last byte to the word that it is on disk.")                            \
+	X(sync, "spillway_sync_seconds", "One fdatasync of a volume.")
+
+enum histogram {
+#define HISTOGRAMS_ENUM(id, family, help) HISTOGRAM_##id,
+	HISTOGRAMS(HISTOGRAMS_ENUM)
+#undef HISTOGRAMS_ENUM
+		HISTOGRAM_COUNT
+};
+
+/* Adds one observation. */
+void metric_observe(enum histogram histogram, int64_t us);
+
+/* How many there were. */
+int64_t metric_observations(enum histogram histogram);
+
 /* Adds N to METRIC. A gauge goes down by a negative N. */
 void metric_add(enum metric metric, int64_t n);
+
+/* Makes the sum of METRIC, a gauge that only one thread changes, VALUE. */
+void metric_set(enum metric metric, int64_t value);
 
 /* The sum over all threads. */
 int64_t metric_value(enum metric metric);

@@ -51,6 +51,7 @@ struct conn {
 	size_t text_length; /* bytes */
 	size_t scanned;     /* of them, by head_scan */
 	struct head head;   /* points into text */
+	int64_t begun_us;   /* mono; when the head was complete */
 	enum head_verdict verdict;
 	struct body body;
 	bool framing;    /* the framer is at work on the input */

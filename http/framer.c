@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "http/direct.h"
 
 /* An unwanted body that is longer than this is not worth keeping a connection for. */
@@ -46,6 +47,7 @@ static void
 dispatch(struct conn *conn, enum head_verdict verdict)
 {
 	conn->verdict = verdict;
+	conn->begun_us = clock_mono_us();
 	if (verdict == HEAD_OK)
 		body_init(&conn->body, &conn->head);
 	else

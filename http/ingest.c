@@ -50,6 +50,8 @@ struct ingest {
 	struct writer_receipt receipt;
 	uint64_t stalled_at; /* bytes received at the last stall, and one; 0: none */
 	unsigned lookups;
+	bool counted; /* among the writers */
+	int64_t sealed_us; /* mono; when the last byte was there */
 	struct upload upload;
 	char name[];
 };
@@ -70,6 +72,8 @@ release(struct ingest *in, bool refused)
 {
 	event_del(&in->readable);
 	event_del(&in->late);
+	if (in->counted)
+		metric_add(METRIC_writers, -1);
 	if (in->state == INGEST_STALLED && writer_forget_room(in->writer, &in->room)) {
 		in->worker->letters--;
 		in->state = INGEST_BODY;
@@ -125,6 +129,7 @@ seal(struct ingest *in)
 		return;
 	}
 	event_del(&in->readable);
+	in->sealed_us = clock_mono_us();
 	wait_for_letter(in, INGEST_SEALING);
 	writer_finish(&in->writer, &in->receipt);
 }
@@ -229,6 +234,8 @@ begin(struct ingest *in)
 {
 	in->intake.length = object_status(writer_object(in->writer)).length;
 	in->intake.end = in->upload.end;
+	in->counted = true;
+	metric_add(METRIC_writers, 1);
 	reply_continue(in->conn);
 	pump(in);
 }
@@ -323,6 +330,7 @@ answer(struct ingest *in)
 	} else if (receipt->result != 0) {
 		refuse(in, 503, "the object can't be written to disk");
 	} else {
+		metric_observe(HISTOGRAM_acknowledge, clock_mono_us() - in->sealed_us);
 		etag_format(receipt->etag, etag);
 		reply_header(conn, "ETag", etag);
 		release(in, false);

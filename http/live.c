@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/metrics.h"
 #include "http/reply.h"
 #include "storage/object.h"
@@ -276,6 +277,8 @@ step(struct live *live, enum live_event event)
 	switch (live->state) {
 	case LIVE_WAITING:
 		CHECK(event == LIVE_CHANGED);
+		metric_observe(HISTOGRAM_write_to_read,
+			       clock_mono_us() - object_grown_us(live->object));
 		pump(live);
 		return;
 	case LIVE_BLOCKED:

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/metrics.h"
 #include "http/direct.h"
 
@@ -24,6 +25,7 @@ static const struct {
 	{206, "Partial Content"},
 	{304, "Not Modified"},
 	{400, "Bad Request"},
+	{401, "Unauthorized"},
 	{403, "Forbidden"},
 	{404, "Not Found"},
 	{405, "Method Not Allowed"},
@@ -148,21 +150,30 @@ must_close(const struct conn *conn)
 	return conn->continue_due || (!conn->body.chunked && conn->body.left > UNWANTED_BODY_MAX);
 }
 
-static void
-count(int code)
-{
-	static const enum metric classes[] = {METRIC_replies_2xx, METRIC_replies_3xx,
-					      METRIC_replies_4xx, METRIC_replies_5xx};
+/* The counters of one method stand in the order of phrases. */
+#define PER_METHOD (METRIC_replies_HEAD_200 - METRIC_replies_GET_200)
+_Static_assert(PER_METHOD == sizeof(phrases) / sizeof(phrases[0]), "a counter for each status");
 
-	CHECK(code >= 200 && code < 600);
-	metric_add(classes[code / 100 - 2], 1);
+static void
+count(const struct conn *conn, int code)
+{
+	static const unsigned columns[] = {
+		[METHOD_GET] = 0,    [METHOD_HEAD] = 1, [METHOD_PUT] = 2,     [METHOD_POST] = 2,
+		[METHOD_DELETE] = 3, [METHOD_LIST] = 4, [METHOD_OPTIONS] = 5,
+	};
+	unsigned column = conn->verdict == HEAD_OK ? columns[conn->head.method] : 5, row = 0;
+
+	while (phrases[row].code != code)
+		row++;
+	metric_add(METRIC_replies_GET_200 + column * PER_METHOD + row, 1);
+	metric_observe(HISTOGRAM_first_byte, clock_mono_us() - conn->begun_us);
 }
 
 /* What every reply has, and whether it is the connection's last. */
 static void
 prepare(struct conn *conn, int code)
 {
-	count(code);
+	count(conn, code);
 	if (is_read(conn) && !conn->admin) {
 		reply_header(conn, "Access-Control-Allow-Origin", "*");
 		reply_header(conn, "Access-Control-Expose-Headers",

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include "base/check.h"
+#include "base/metrics.h"
 
 void
 blocks_init(struct blocks *blocks, uint64_t max_bytes, void (*announce)(void *arg), void *arg)
@@ -87,6 +88,7 @@ blocks_take(struct blocks *blocks)
 	atomic_init(&block->refs, 1);
 	atomic_init(&block->next, NULL);
 	block->blocks = blocks;
+	metric_add(METRIC_tail_bytes, TAIL_BLOCK_TOTAL);
 	return block;
 }
 
@@ -114,6 +116,7 @@ tail_block_put(struct tail_block *block)
 	pthread_mutex_unlock(&blocks->lock);
 	if (block != NULL)
 		munmap(block, TAIL_BLOCK_TOTAL);
+	metric_add(METRIC_tail_bytes, -(int64_t)TAIL_BLOCK_TOTAL);
 	atomic_fetch_sub(&blocks->taken, TAIL_BLOCK_TOTAL);
 	if (atomic_load(&blocks->wanted) && atomic_exchange(&blocks->wanted, false))
 		blocks->announce(blocks->arg);

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "storage/store_internal.h"
 
 #define COMMIT_EVERY_MS 250 /* a commit syncs a file: gather what comes meanwhile */
@@ -126,6 +127,7 @@ commit(struct indexer *indexer, struct index_queue *ops)
 	while (!indexer->gave_up && (err = apply(indexer->store->catalog, ops)) != 0) {
 		bool stopping;
 
+		metric_add(METRIC_errors_catalog, 1);
 		if (atomic_exchange(&indexer->health, err) != err)
 			log_error("can't write the catalog error=\"%s\"", strerror(-err));
 		pthread_mutex_lock(&indexer->lock);
@@ -142,6 +144,7 @@ commit(struct indexer *indexer, struct index_queue *ops)
 		if (op->settle != NULL)
 			table_settle(&indexer->store->table, op->settle);
 		indexer_free_op(op);
+		metric_add(METRIC_catalog_waiting, -1);
 	}
 }
 
@@ -217,6 +220,12 @@ indexer_stop(struct indexer **indexerp)
 void
 indexer_submit(struct indexer *indexer, struct index_queue *queue)
 {
+	const struct index_op *op;
+
+	STAILQ_FOREACH(op, queue, link)
+	{
+		metric_add(METRIC_catalog_waiting, 1);
+	}
 	pthread_mutex_lock(&indexer->lock);
 	STAILQ_CONCAT(&indexer->queue, queue);
 	pthread_cond_signal(&indexer->work);

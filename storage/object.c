@@ -77,6 +77,12 @@ object_get(struct object *object)
 	return object;
 }
 
+int64_t
+object_grown_us(const struct object *object)
+{
+	return atomic_load_explicit(&object->grown_us, memory_order_relaxed);
+}
+
 void
 object_put(struct object **objectp)
 {

@@ -39,6 +39,9 @@ struct object_status {
 /* Another reference to OBJECT, which the caller must already hold. Returns OBJECT. */
 struct object *object_get(struct object *object);
 
+/* When its newest bytes came, as clock_mono_us() counts; 0 if none came in this run. */
+int64_t object_grown_us(const struct object *object);
+
 /* Gives one reference back and sets *OBJECT to NULL. Accepts a pointer to NULL. */
 void object_put(struct object **object);
 

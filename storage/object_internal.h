@@ -39,6 +39,7 @@ struct object {
 	int64_t mtime_ms, expires_ms;
 	uint8_t etag[16]; /* set before state becomes OBJECT_COMPLETE */
 	struct tail tail;
+	_Atomic int64_t grown_us; /* mono; when its newest bytes came */
 	pthread_mutex_t lock;          /* guards extents and the front of the tail */
 	struct stored_extent *extents; /* ascending, without gaps from 0 */
 	unsigned nextents, extents_size;

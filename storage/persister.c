@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "storage/batch.h"
 #include "storage/handover.h"
 #include "storage/relog.h"
@@ -378,6 +379,8 @@ run_batch(struct persister *p)
 		err = write_batch(p);
 		if (wait_for_room(p, err))
 			return;
+		if (err != 0)
+			metric_add(METRIC_errors_write, 1);
 		if (atomic_exchange(&p->health, err) != err && err != 0)
 			log_error("can't write to the volumes error=\"%s\"", strerror(-err));
 		if (err == 0)

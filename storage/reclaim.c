@@ -179,9 +179,12 @@ show_metrics(struct reclaim *r)
 {
 	size_t count;
 	uint64_t bytes = volumes_bytes(&r->store->volumes, &count);
+	struct statvfs st;
 
-	metric_add(METRIC_volumes, (int64_t)count - metric_value(METRIC_volumes));
-	metric_add(METRIC_disk_used_bytes, (int64_t)bytes - metric_value(METRIC_disk_used_bytes));
+	metric_set(METRIC_volumes, (int64_t)count);
+	metric_set(METRIC_disk_used_bytes, (int64_t)bytes);
+	if (fstatvfs(r->store->dirfd, &st) == 0)
+		metric_set(METRIC_disk_free_bytes, (int64_t)(st.f_bavail * st.f_frsize));
 }
 
 /* Whether a volume fits on the disk, and may be there. */

@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include "base/check.h"
+#include "base/metrics.h"
 
 void
 table_init(struct table *table, uint64_t memory_max)
@@ -105,6 +106,7 @@ leave_idle(struct table_shard *shard, struct table_entry *entry)
 {
 	TAILQ_REMOVE(&shard->idle, entry, link);
 	shard->resident -= entry->cost;
+	metric_add(METRIC_resident_bytes, -(int64_t)entry->cost);
 	entry->cost = 0;
 }
 
@@ -148,6 +150,7 @@ spill(struct table *table, struct table_shard *shard)
 
 		/* Others get a reference only from us, under this lock, or from one they have. */
 		if (atomic_load(&entry->current->refs) == 1) {
+			metric_add(METRIC_spilled_total, 1);
 			leave_idle(shard, entry);
 			discard(shard, entry);
 		}
@@ -161,6 +164,7 @@ table_idle(struct table *table, struct table_shard *shard, struct table_entry *e
 	CHECK(entry->pending == 0 && entry->current != NULL && !is_idle(entry));
 	entry->cost = sizeof(*entry) + strlen(entry->path) + 1 + object_cost(entry->current);
 	shard->resident += entry->cost;
+	metric_add(METRIC_resident_bytes, (int64_t)entry->cost);
 	TAILQ_INSERT_HEAD(&shard->idle, entry, link);
 	spill(table, shard);
 }

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "storage/object_internal.h"
 #include "storage/store_internal.h"
 
@@ -199,11 +200,13 @@ warm(struct object *object, uint64_t offset)
 		err = read_ahead(&stored, offset);
 	else
 		err = verify(&stored);
-	if (err != 0 && err != -ENOMEM)
+	if (err != 0 && err != -ENOMEM) {
+		metric_add(METRIC_errors_read, 1);
 		log_error("bytes on disk are damaged or unreadable path=%s volume=%u offset=%llu "
 			  "error=\"%s\"",
 			  object->path, (unsigned)stored.at.volume,
 			  (unsigned long long)stored.at.position, strerror(-err));
+	}
 	pthread_mutex_lock(&object->lock);
 	if (object->extents[i].volume != stored.volume)
 		; /* moved meanwhile: it was verified on the way */

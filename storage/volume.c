@@ -17,6 +17,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/metrics.h"
 
 #define VOLUME_MAGIC "SPWLVOL\n"
 #define RESERVE_STEP ((uint64_t)16 << 20) /* preallocated at a time */
@@ -354,7 +355,11 @@ volume_append(struct volume *volume, struct iovec *iov, int iovcnt, uint64_t byt
 int
 volume_sync(struct volume *volume)
 {
-	return fdatasync(volume->fd) == 0 ? 0 : -errno;
+	int64_t begin = clock_mono_us();
+	int rc = fdatasync(volume->fd) == 0 ? 0 : -errno;
+
+	metric_observe(HISTOGRAM_sync, clock_mono_us() - begin);
+	return rc;
 }
 
 void

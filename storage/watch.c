@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/metrics.h"
 #include "storage/object_internal.h"
 #include "storage/store_internal.h"
 
@@ -42,6 +43,7 @@ ring(struct object *object, struct fanout_slot *slot)
 	    !atomic_compare_exchange_strong(&slot->state, &armed, SLOT_POSTED))
 		return;
 	object_get(object);
+	metric_add(METRIC_wakeups_total, 1);
 	mailbox_post(object->store->mailboxes[slot->worker], &slot->letter);
 }
 

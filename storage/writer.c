@@ -318,13 +318,15 @@ void
 writer_commit(struct writer *writer, size_t length)
 {
 	struct tail *tail = &writer->object->tail;
+	int64_t now_us = clock_mono_us();
 	uint64_t now;
 
 	if (length == 0)
 		return;
+	atomic_store_explicit(&writer->object->grown_us, now_us, memory_order_relaxed);
 	tail_commit(tail, length);
 	object_notify(writer->object);
-	atomic_store_explicit(&writer->active_ms, clock_mono_ms(), memory_order_relaxed);
+	atomic_store_explicit(&writer->active_ms, now_us / 1000, memory_order_relaxed);
 	XXH3_128bits_update(writer->hash, writer->space, length);
 	now = atomic_load_explicit(&tail->length, memory_order_relaxed);
 	/* The first bytes start the persister's one-second clock. */

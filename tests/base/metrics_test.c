@@ -106,10 +106,67 @@ values_stand_behind_names_and_labels(void **state)
 	assert_non_null(strstr(page.text, "# TYPE spillway_requests_total counter\n"));
 }
 
+static const char *
+printed(void)
+{
+	static struct page page;
+
+	page.length = 0;
+	metrics_print(collect, &page);
+	return page.text;
+}
+
+static void
+observations_fall_into_their_buckets(void **state)
+{
+	const char *page;
+
+	(void)state;
+	metric_observe(HISTOGRAM_sync, 100);       /* the upper end of the first belongs to it */
+	metric_observe(HISTOGRAM_sync, 101);       /* the second */
+	metric_observe(HISTOGRAM_sync, 3000000);   /* 3 s */
+	metric_observe(HISTOGRAM_sync, 600000000); /* beyond all */
+	assert_int_equal(metric_observations(HISTOGRAM_sync), 4);
+	page = printed();
+	assert_non_null(strstr(page, "# TYPE spillway_sync_seconds histogram\n"));
+	assert_non_null(strstr(page, "spillway_sync_seconds_bucket{le=\"0.0001\"} 1\n"));
+	assert_non_null(strstr(page, "spillway_sync_seconds_bucket{le=\"0.00025\"} 2\n"));
+	assert_non_null(strstr(page, "spillway_sync_seconds_bucket{le=\"2.5\"} 2\n"));
+	assert_non_null(strstr(page, "spillway_sync_seconds_bucket{le=\"5\"} 3\n"));
+	assert_non_null(strstr(page, "spillway_sync_seconds_bucket{le=\"10\"} 3\n"));
+	assert_non_null(strstr(page, "spillway_sync_seconds_bucket{le=\"+Inf\"} 4\n"));
+	assert_non_null(strstr(page, "spillway_sync_seconds_sum 603.000201\n"));
+	assert_non_null(strstr(page, "spillway_sync_seconds_count 4\n"));
+}
+
+static void
+a_reply_that_never_was_is_left_out(void **state)
+{
+	const char *page;
+
+	(void)state;
+	metric_add(METRIC_replies_PUT_507, 1);
+	page = printed();
+	assert_non_null(strstr(page, "spillway_replies_total{method=\"PUT\",code=\"507\"} 1\n"));
+	assert_null(strstr(page, "method=\"PUT\",code=\"505\""));
+}
+
+static void
+a_gauge_can_be_set(void **state)
+{
+	(void)state;
+	metric_set(METRIC_volumes, 7);
+	metric_set(METRIC_volumes, 3);
+	assert_int_equal(metric_value(METRIC_volumes), 3);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(observations_fall_into_their_buckets),
+		cmocka_unit_test(a_reply_that_never_was_is_left_out),
+		cmocka_unit_test(a_gauge_can_be_set),
 		cmocka_unit_test(no_count_is_lost_between_threads),
 		cmocka_unit_test(text_format_names_every_family_once),
 		cmocka_unit_test(values_stand_behind_names_and_labels),

@@ -1,6 +1,10 @@
 #!/usr/bin/env python3
 """What the admin listener promises."""
 
+import shutil
+import subprocess
+import unittest
+
 from harness import Case, Server, main, wait_until
 
 
@@ -27,14 +31,54 @@ class Admin(Case):
         for line in lines:
             self.assertRegex(line, r"^(# (HELP|TYPE) \w+ .*|\w+(\{[^}]*\})? -?[0-9.e+]+|)$")
 
-    def test_metrics_count(self):
-        def counters():
-            body = self.connect_admin().get("/metrics").body.decode()
-            return dict(line.rsplit(" ", 1) for line in body.splitlines() if line[:1] not in ("", "#"))
-        before = counters()
+    @unittest.skipUnless(shutil.which("promtool"), "promtool (package prometheus) is not installed")
+    def test_promtool_has_nothing_to_say(self):
         self.put(self.path("a"), b"x")
-        self.get(self.path("a"))
-        self.assertNotEqual(before, counters())
+        page = self.connect_admin().get("/metrics").body
+        check = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, check=False)
+        self.assertEqual((check.returncode, check.stdout + check.stderr), (0, b""))
+
+    def counters(self):
+        with self.server.connect_admin() as admin:
+            body = admin.get("/metrics").body.decode()
+        return {name: float(value) for name, value in
+                (line.rsplit(" ", 1) for line in body.splitlines() if line[:1] not in ("", "#"))}
+
+    def test_metrics_count(self):
+        before = self.counters()
+        client = self.writer(self.path("a"), b"12345")
+        reader = self.follow(self.path("a"))
+        self.assertEqual(reader.read_part(5), b"12345")
+        during = self.counters()
+        client.send_chunk(b"678")
+        self.assertEqual(reader.read_part(3), b"678")
+        self.assertEqual(client.end_put().status, 201)
+        self.assertEqual(reader.read_rest(), b"")
+        with self.connect() as other:
+            for _ in range(3):
+                self.assertEqual(other.get(self.path("a")).body, b"12345678")
+        self.assertEqual(self.get(self.path("none")).status, 404)
+
+        def grown(name, least=1):
+            now = self.counters()
+            return now.get("spillway_" + name, 0) - before.get("spillway_" + name, 0) >= least
+
+        self.assertEqual(during["spillway_writers"], 1)
+        self.assertEqual(during["spillway_live_readers"], 1)
+        self.assertGreater(during["spillway_tail_bytes"], 0)
+        for name, least in (('replies_total{method="PUT",code="201"}', 1), ('replies_total{method="GET",code="200"}', 4),
+                            ('replies_total{method="GET",code="404"}', 1), ("ingest_bytes_total", 8),
+                            ("sent_bytes_total", 32), ("wakeups_total", 1), ("first_byte_seconds_count", 6),
+                            ("write_to_read_seconds_count", 1), ("acknowledge_seconds_count", 1),
+                            ("sync_seconds_count", 1)):
+            self.assertTrue(grown(name, least), (name, least, self.counters()))
+        after = self.counters()
+        self.assertEqual(after["spillway_writers"], 0)
+        self.assertEqual(after["spillway_live_readers"], 0)
+        for name in ("volumes", "disk_used_bytes", "disk_free_bytes"):
+            wait_until(lambda name=name: self.counters()["spillway_" + name] > 0, name)
+        wait_until(lambda: self.counters()["spillway_catalog_waiting_records"] == 0, "the catalog to follow")
+        wait_until(lambda: self.counters()["spillway_resident_bytes"] > 0, "idle objects to be counted")
 
     def test_the_admin_listener_serves_no_objects(self):
         self.put(self.path("a"), b"x")
