@@ -10,6 +10,7 @@
 #include "base/metrics.h"
 #include "http/direct.h"
 #include "http/framer.h"
+#include "http/transport.h"
 
 #define INPUT_MAX 65536             /* bytes that wait in the input of a busy connection */
 #define WRITE_MAX ((size_t)1 << 20) /* bytes of one write; libevent's 16 KiB cost half the speed */
@@ -278,14 +279,9 @@ conn_cut(struct conn *conn)
 void
 conn_cut_reader(struct conn *conn)
 {
-	/* connect(2) to AF_UNSPEC dissolves the association; evhttp's shutdown would send a FIN. */
-	const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
-
 	metric_add(METRIC_readers_cut_total, 1);
-	if (conn->head.minor == 0) {
-		int rc = connect(conn_fd(conn), &nobody, sizeof(nobody));
-		(void)rc; /* it is closed in any case */
-	}
+	if (conn->head.minor == 0)
+		transport_reset(conn);
 	conn_cut(conn);
 }
 

@@ -3,14 +3,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "http/date.h"
 #include "http/framer.h"
 #include "http/route.h"
+#include "http/transport.h"
 
 #define BODY_RUNS 14       /* pieces of a body that one sendmsg takes */
 #define LINE_MAX_BYTES 128 /* status line, with the longest phrase of reply.c, and date */
@@ -167,11 +166,12 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 {
 	struct rest *rest = arg;
 	struct conn *conn = rest->conn;
-	int n = 0;
+	ssize_t n = -EPIPE;
 
+	(void)fd;
 	if ((what & EV_TIMEOUT) == 0)
-		n = evbuffer_write(rest->body, fd);
-	if (n <= 0 && !(n < 0 && errno == EAGAIN)) {
+		n = transport_send_buffer(conn, rest->body);
+	if (n == -EPIPE) {
 		free_rest(rest);
 		conn_cut(conn);
 		return;
@@ -223,12 +223,12 @@ send_later(struct conn *conn, const struct iovec head[2], struct evbuffer *body,
 }
 
 /* The pieces of BODY, which may be NULL, behind the head in IOV. The number of pieces in all. */
-static size_t
+static int
 gather(struct evbuffer *body, struct iovec iov[2 + BODY_RUNS])
 {
 	int runs = body != NULL ? evbuffer_peek(body, -1, NULL, iov + 2, BODY_RUNS) : 0;
 
-	return 2 + (size_t)(runs < BODY_RUNS ? runs : BODY_RUNS);
+	return 2 + (runs < BODY_RUNS ? runs : BODY_RUNS);
 }
 
 void
@@ -237,7 +237,7 @@ direct_reply(struct conn *conn, int code, const char *phrase, struct evbuffer *b
 	struct worker *worker = conn->worker;
 	char line[LINE_MAX_BYTES];
 	struct iovec iov[2 + BODY_RUNS] = {{.iov_base = line}, {.iov_base = worker->fields}};
-	struct msghdr message = {.msg_iov = iov, .msg_iovlen = gather(body, iov)};
+	int count = gather(body, iov);
 	size_t all;
 	ssize_t n;
 
@@ -247,8 +247,8 @@ direct_reply(struct conn *conn, int code, const char *phrase, struct evbuffer *b
 	iov[1].iov_len = worker->fields_length + 2;
 	iov[0].iov_len = format_line(worker, code, phrase, line);
 	all = iov[0].iov_len + iov[1].iov_len + (body != NULL ? evbuffer_get_length(body) : 0);
-	n = sendmsg(conn_fd(conn), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOBUFS)
+	n = transport_send(conn, iov, count);
+	if (n == -EPIPE)
 		conn_cut(conn);
 	else if (n < 0 || (size_t)n < all)
 		send_later(conn, iov, body, n < 0 ? 0 : (size_t)n);

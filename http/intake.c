@@ -2,8 +2,8 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/uio.h>
 
+#include "http/transport.h"
 #include "storage/writer.h"
 
 #define TURN_MAX ((size_t)1 << 20) /* bytes of one call, more or less */
@@ -113,7 +113,7 @@ take_scratch(struct move *move, size_t length)
 	return rc == 0 && !body_done(&move->conn->body) ? -ENOBUFS : rc;
 }
 
-/* One readv. *GOT is what arrived; *DRAINED when the socket had no more. As intake_read. */
+/* One read. *GOT is what arrived; *DRAINED when the socket had no more. As intake_read. */
 static int
 read_once(struct move *move, size_t *got, bool *drained)
 {
@@ -140,13 +140,11 @@ read_once(struct move *move, size_t *got, bool *drained)
 		iov[count++] = (struct iovec){move->conn->worker->scratch, WORKER_SCRATCH};
 		asked += WORKER_SCRATCH;
 	}
-	n = readv(conn_fd(move->conn), iov, count);
+	n = transport_read(move->conn, iov, count);
 	*got = n > 0 ? (size_t)n : 0;
 	*drained = *got < asked;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return 0;
-	if (n <= 0)
-		return -EPIPE;
+	if (n < 0)
+		return n == -EAGAIN ? 0 : (int)n;
 	if (direct > *got)
 		direct = *got;
 	if (direct > 0)

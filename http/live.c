@@ -5,13 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "http/reply.h"
+#include "http/transport.h"
 #include "storage/object.h"
 
 #define PART_MAX ((uint64_t)256 << 10) /* bytes of one chunk */
@@ -142,7 +141,7 @@ gather(struct live *live, struct iovec *iov, int *iov_count, struct object_view 
 				 (size_t)(live->length - data), view);
 		if (rc != 0)
 			break;
-		/* sendmsg only reads; the cast drops a const that iovec can't carry */
+		/* sending only reads; the cast drops a const that iovec can't carry */
 		iov[n++] = (struct iovec){(void *)view->data, view->length};
 		data += view->length;
 		++*view_count;
@@ -160,7 +159,6 @@ send_some(struct live *live)
 {
 	struct iovec iov[VIEWS_MAX + 2];
 	struct object_view views[VIEWS_MAX];
-	struct msghdr message = {.msg_iov = iov};
 	unsigned view_count;
 	int iov_count;
 	size_t wanted = 0;
@@ -176,14 +174,11 @@ send_some(struct live *live)
 	}
 	for (int i = 0; i < iov_count; i++)
 		wanted += iov[i].iov_len;
-	message.msg_iovlen = (size_t)iov_count;
-	n = sendmsg(conn_fd(live->conn), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (n < 0)
-		n = errno == EAGAIN || errno == EINTR || errno == ENOBUFS ? 0 : -EPIPE;
+	n = transport_send(live->conn, iov, iov_count);
 	for (unsigned i = 0; i < view_count; i++)
 		object_view_release(&views[i]);
 	if (n < 0)
-		return -EPIPE;
+		return (int)n;
 	live->sent += (uint64_t)n;
 	return (size_t)n < wanted ? -EAGAIN : 0;
 }
@@ -218,7 +213,7 @@ pump(struct live *live)
 	uint64_t budget = TURN_MAX;
 
 	live->state = LIVE_SENDING;
-	if (!reply_flush(live->conn)) {
+	if (!transport_flush(live->conn)) {
 		block(live);
 		return;
 	}

@@ -1,15 +1,14 @@
 #include "http/reply.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "http/direct.h"
+#include "http/transport.h"
 
 /* A body of a known length that is refused is read to its end up to this, so that the connection can
  * be kept; beyond it closing is cheaper. */
@@ -213,19 +212,11 @@ void
 reply_continue(struct conn *conn)
 {
 	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
-	ssize_t n;
 
 	if (!conn->continue_due)
 		return;
 	conn->continue_due = false;
-	n = send(conn_fd(conn), text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (n < 0)
-		n = 0; /* a full socket; an error shows itself when the body is read */
-	if ((size_t)n < sizeof(text) - 1) {
-		evbuffer_add(bufferevent_get_output(conn->bev), text + n,
-			     sizeof(text) - 1 - (size_t)n);
-		bufferevent_enable(conn->bev, EV_WRITE);
-	}
+	transport_say(conn, text, sizeof(text) - 1);
 }
 
 /* All of a reply at once; BODY may be NULL. */
@@ -313,23 +304,6 @@ reply_end(struct conn *conn)
 	complete(conn);
 	/* This may end the connection: without chunks and with nothing queued. */
 	evhttp_send_reply_end(conn->evreq);
-}
-
-bool
-reply_flush(struct conn *conn)
-{
-	struct evbuffer *output = bufferevent_get_output(conn->bev);
-
-	if (evbuffer_get_length(output) == 0)
-		return true;
-	/* The bufferevent would do this in the next turn of the loop. */
-	evbuffer_unfreeze(output, 1);
-	while (evbuffer_get_length(output) > 0) {
-		if (evbuffer_write(output, conn_fd(conn)) <= 0)
-			break;
-	}
-	evbuffer_freeze(output, 1);
-	return evbuffer_get_length(output) == 0;
 }
 
 void

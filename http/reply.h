@@ -51,7 +51,4 @@ void reply_end(struct conn *conn);
  * unless it is HTTP/1.0. The connection is watched for the client leaving. */
 void reply_live_start(struct conn *conn, int code);
 
-/* Tries to send what is queued. True when nothing is left. */
-bool reply_flush(struct conn *conn);
-
 #endif
