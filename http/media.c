@@ -101,10 +101,19 @@ media_cache_whole(const char *path)
 	return "max-age=60";
 }
 
-/* Long enough for a cache to serve a crowd from one fetch in flight, short enough that what is cut
- * later is not remembered. A playlist that grows has a rule of the operator to thank. */
+/* A cache serves a crowd from the fetch that is in flight only while it takes it for fresh: for a segment that
+ * must outlast its growing. What is cut later no cache may keep (RFC 9111 3.3). A playlist that grows has a
+ * rule of the operator to thank. */
 const char *
 media_cache_growing(const char *path)
 {
-	return kind_of(path) == KIND_PLAYLIST ? "no-cache" : "max-age=1";
+	switch (kind_of(path)) {
+	case KIND_PLAYLIST:
+		return "no-cache";
+	case KIND_SEGMENT:
+		return "max-age=60";
+	case KIND_OTHER:
+		break;
+	}
+	return "max-age=1";
 }

@@ -53,7 +53,8 @@ playlists_are_fresh_and_segments_stay(void **state)
 	assert_string_equal(media_cache_whole("/a.mpd"), "max-age=1");
 	assert_string_equal(media_cache_whole("/a.m4s"), "max-age=31536000, immutable");
 	assert_string_equal(media_cache_whole("/init.mp4"), "max-age=60");
-	assert_string_equal(media_cache_growing("/a.m4s"), "max-age=1");
+	assert_string_equal(media_cache_growing("/a.m4s"), "max-age=60");
+	assert_string_equal(media_cache_growing("/a"), "max-age=1");
 	assert_string_equal(media_cache_growing("/a.mpd"), "no-cache");
 }
 

@@ -1,0 +1,119 @@
+"""edges.py - caches in front of a daemon, with the recipes of conf/edge as they are shipped.
+
+Only ports and folders are changed. What is not installed skips the tests that need it.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import unittest
+
+from harness import with_parent_dies
+from subject import PATIENCE, wait_until
+from wire import Client
+
+RECIPES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "conf", "edge")
+SBIN = "/usr/sbin:/sbin:" + os.environ.get("PATH", "")
+
+
+def program(name):
+    """Where NAME is; a test that needs it is skipped when it is not there."""
+    found = shutil.which(name, path=SBIN)
+    if not found:
+        raise unittest.SkipTest(f"{name} is not installed")
+    return found
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def listens(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+class Edge:
+    """One process in a folder of its own, that listens on PORT."""
+
+    def __init__(self):
+        self.home = tempfile.mkdtemp(prefix="spillway-edge-")
+        self.port = free_port()
+        self.process = None
+
+    def recipe(self, name, changes):
+        """The text of a recipe after CHANGES, a list of (old, new) each of which must be there."""
+        with open(os.path.join(RECIPES, name), encoding="utf-8") as file:
+            text = file.read()
+        for old, new in changes:
+            if old not in text:
+                raise AssertionError(f"{name} does not say {old!r} any more")
+            text = text.replace(old, new)
+        path = os.path.join(self.home, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def start(self, *command):
+        with open(os.path.join(self.home, "output"), "wb") as output:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output,
+                                            stderr=subprocess.STDOUT, preexec_fn=with_parent_dies,
+                                            cwd=self.home)
+        wait_until(lambda: listens(self.port) or self.process.poll() is not None, "the edge to listen")
+        if self.process.poll() is not None:
+            raise AssertionError("the edge ended:\n" + self.output())
+
+    def output(self):
+        with open(os.path.join(self.home, "output"), encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def connect(self):
+        return Client(self.port)
+
+    def remove(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
+class Varnish(Edge):
+    def __init__(self, origin_port):
+        daemon = program("varnishd")
+        super().__init__()
+        vcl = self.recipe("varnish.vcl", [('.port = "3000"', f'.port = "{origin_port}"')])
+        self.start(daemon, "-F", "-j", "none", "-n", os.path.join(self.home, "work"),
+                   "-a", f"127.0.0.1:{self.port}", "-f", vcl, "-s", "default,64m",
+                   "-p", "thread_pool_min=50", "-p", "thread_pools=1")
+
+
+class Nginx(Edge):
+    def __init__(self, origin_port):
+        daemon = program("nginx")
+        super().__init__()
+        cache = os.path.join(self.home, "cache")
+        recipe = self.recipe("nginx.conf", [
+            ("listen 80;", f"listen 127.0.0.1:{self.port};"),
+            ("server 127.0.0.1:3000;", f"server 127.0.0.1:{origin_port};"),
+            ("/var/cache/nginx/spillway", cache)])
+        main = os.path.join(self.home, "main.conf")
+        owner = "user root;\n" if os.geteuid() == 0 else ""
+        with open(main, "w", encoding="utf-8") as file:
+            file.write(f"{owner}daemon off;\npid {self.home}/pid;\nerror_log {self.home}/errors;\n"
+                       "events {}\nhttp {\naccess_log off;\n"
+                       + "".join(f"{kind}_temp_path {self.home}/{kind};\n" for kind in
+                                 ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+                       + f"include {recipe};\n}}\n")
+        self.start(daemon, "-p", self.home, "-c", main)
