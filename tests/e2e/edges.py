@@ -67,9 +67,15 @@ class Edge:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output,
                                             stderr=subprocess.STDOUT, preexec_fn=with_parent_dies,
                                             cwd=self.home)
-        wait_until(lambda: listens(self.port) or self.process.poll() is not None, "the edge to listen")
-        if self.process.poll() is not None:
-            raise AssertionError("the edge ended:\n" + self.output())
+        try:
+            # Varnish compiles its recipe with a C compiler first: on a busy machine that takes a while.
+            wait_until(lambda: listens(self.port) or self.process.poll() is not None,
+                       "the edge to listen", PATIENCE * 4)
+            if self.process.poll() is not None:
+                raise AssertionError("the edge ended:\n" + self.output())
+        except BaseException:
+            self.remove()
+            raise
 
     def output(self):
         with open(os.path.join(self.home, "output"), encoding="utf-8", errors="replace") as file:
