@@ -316,18 +316,3 @@ config_free(struct config *config)
 	free(config->file);
 	memset(config, 0, sizeof(*config));
 }
-
-int
-config_same_rules(const struct config *a, const struct config *b)
-{
-	if (a->rule_count != b->rule_count)
-		return false;
-	for (size_t i = 0; i < a->rule_count; i++) {
-		if (strcmp(a->rules[i].pattern, b->rules[i].pattern) != 0)
-			return false;
-		for (const struct option_key *key = options_rule_keys; key->name != NULL; key++)
-			if (!options_equal(key, &a->rules[i], &b->rules[i]))
-				return false;
-	}
-	return true;
-}

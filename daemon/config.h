@@ -29,7 +29,4 @@ int config_parse(const char *name, const char *text, size_t length, struct confi
 /* Accepts a config of all zeros. */
 void config_free(struct config *config);
 
-/* Whether both have the same rules. */
-int config_same_rules(const struct config *a, const struct config *b);
-
 #endif

@@ -18,8 +18,8 @@
 #include "daemon/command.h"
 #include "daemon/config.h"
 #include "daemon/datadir.h"
+#include "daemon/setup.h"
 #include "daemon/signals.h"
-#include "http/rules.h"
 #include "http/server.h"
 #include "storage/store.h"
 
@@ -29,7 +29,7 @@ struct daemon {
 	struct command command;
 	struct config config;
 	unsigned workers;
-	struct rules *rules;
+	struct settings *settings; /* what requests go by now */
 	struct server *server;
 	struct store *store;
 	char why[512]; /* the reason of the step that failed */
@@ -71,26 +71,15 @@ signals_start(struct daemon *d)
 }
 
 static int
-rules_start(struct daemon *d)
+settings_start(struct daemon *d)
 {
-	d->rules = rules_new();
-	if (d->rules == NULL)
-		return -ENOMEM;
-	for (size_t i = 0; i < d->config.rule_count; i++) {
-		int err = rules_add(d->rules, &d->config.rules[i]);
-
-		if (err != 0) {
-			rules_free(&d->rules);
-			return err;
-		}
-	}
-	return 0;
+	return setup_settings(&d->config, &d->settings, d->why, sizeof(d->why));
 }
 
 static void
-rules_stop(struct daemon *d)
+settings_stop(struct daemon *d)
 {
-	rules_free(&d->rules);
+	settings_put(&d->settings);
 }
 
 static unsigned
@@ -115,12 +104,7 @@ server_create(struct daemon *d)
 			.listen_count = o->listen.count,
 			.admin = o->admin,
 			.workers = d->workers,
-			.rules = d->rules,
-			.object_max = o->object_max,
-			.head_timeout_ms = o->head_timeout_ms,
-			.ingest_idle_ms = o->ingest_idle_ms,
-			.send_timeout_ms = o->send_timeout_ms,
-			.drain_ms = o->drain_timeout_ms,
+			.settings = d->settings,
 		},
 		&d->server);
 }
@@ -134,20 +118,9 @@ server_destroy(struct daemon *d)
 static int
 store_start(struct daemon *d)
 {
-	const struct options *o = &d->config.options;
 	struct store_config config;
 
-	store_config_defaults(&config);
-	config.data_dir = o->data_dir;
-	config.sync = o->sync;
-	config.volume_size = o->volume_size;
-	config.memory_max = o->memory_max;
-	config.tail_max = o->tail_max;
-	config.resume_window_ms = o->resume_window_ms;
-	config.writer_takeover_ms = o->writer_takeover_ms;
-	config.disk_max = o->disk_max.bytes;
-	config.disk_percent = o->disk_max.percent;
-	config.evict = o->evict;
+	setup_store(&d->config, &config);
 	config.workers = d->workers;
 	config.mailboxes = server_mailboxes(d->server);
 	return store_open(&config, d->why, sizeof(d->why), &d->store);
@@ -193,7 +166,7 @@ static const struct step {
 } steps[] = {
 	{"descriptors", descriptors_raise, NULL},
 	{"signals", signals_start, NULL},
-	{"rules", rules_start, rules_stop},
+	{"settings", settings_start, settings_stop},
 	{"server", server_create, server_destroy},
 	{"store", store_start, store_stop},
 	{"listeners", listeners_start, listeners_stop},
@@ -204,29 +177,46 @@ static const struct step {
 
 /* ---- life ---- */
 
-/* Reads the file again. What may change while running does; the rest is only judged. */
+/* Reads the configuration again, into CONFIG and SETTINGS. */
+static int
+load_again(struct daemon *d, struct config *config, struct settings **settings)
+{
+	char why[512];
+	int err = config_load(&d->command, config, why, sizeof(why));
+
+	if (err == 0) {
+		err = setup_settings(config, settings, why, sizeof(why));
+		if (err != 0)
+			config_free(config);
+	}
+	if (err != 0)
+		log_error("reload refused, running on unchanged: %s", why);
+	return err;
+}
+
+/* What may change while running does, all of it or, if anything is wrong, nothing. */
 static void
 reload(struct daemon *d)
 {
-	struct config fresh;
-	char why[512];
+	struct store_config store;
+	struct settings *settings;
+	struct config config;
 
 	tell_supervisor("RELOADING=1");
-	if (config_load(&d->command, &fresh, why, sizeof(why)) != 0) {
-		log_error("reload refused, running on unchanged: %s", why);
-		tell_supervisor("READY=1");
-		return;
+	if (load_again(d, &config, &settings) == 0) {
+		for (const struct option_key *key = options_keys; key->name != NULL; key++)
+			if (!setup_is_live(key) &&
+			    !options_equal(key, &d->config.options, &config.options))
+				log_warning("unchanged: restart to apply key=%s", key->name);
+		server_apply(d->server, settings);
+		settings_put(&d->settings);
+		d->settings = settings;
+		setup_store(&config, &store);
+		store_adjust(d->store, &store);
+		log_set_level((enum log_level)config.options.log_level);
+		log_notice("reloaded file=%s", config.file != NULL ? config.file : "none");
+		config_free(&config);
 	}
-	for (const struct option_key *key = options_keys; key->name != NULL; key++)
-		if (strcmp(key->name, "log_level") != 0 &&
-		    !options_equal(key, &d->config.options, &fresh.options))
-			log_warning("unchanged: restart to apply key=%s", key->name);
-	if (!config_same_rules(&d->config, &fresh))
-		log_warning("unchanged: restart to apply the rules");
-	d->config.options.log_level = fresh.options.log_level;
-	log_set_level((enum log_level)fresh.options.log_level);
-	log_notice("reloaded file=%s", fresh.file != NULL ? fresh.file : "none");
-	config_free(&fresh);
 	tell_supervisor("READY=1");
 }
 
@@ -265,10 +255,13 @@ run(struct daemon *d)
 static int
 check_only(struct daemon *d)
 {
-	if (datadir_check(d->config.options.data_dir, d->why, sizeof(d->why)) != 0) {
+	if (setup_settings(&d->config, &d->settings, d->why, sizeof(d->why)) != 0 ||
+	    datadir_check(d->config.options.data_dir, d->why, sizeof(d->why)) != 0) {
+		settings_put(&d->settings);
 		fprintf(stderr, "spillway: %s\n", d->why);
 		return EXIT_FAILURE;
 	}
+	settings_put(&d->settings);
 	printf("spillway: %s: good\n", d->config.file != NULL ? d->config.file : "configuration");
 	return EXIT_SUCCESS;
 }

@@ -61,7 +61,7 @@ void
 conn_expect_head(struct conn *conn)
 {
 	CHECK(conn->state == CONN_HEAD);
-	conn->deadline_ms = clock_mono_ms() + conn->worker->config->head_timeout_ms;
+	conn->deadline_ms = clock_mono_ms() + conn->worker->settings->head_timeout_ms;
 	conn_set_state(conn, CONN_HEAD);
 }
 
@@ -101,8 +101,8 @@ conn_fd(const struct conn *conn)
 static void
 restore_timeouts(struct conn *conn)
 {
-	struct timeval idle = worker_timeval(conn->worker->config->ingest_idle_ms);
-	struct timeval send = worker_timeval(conn->worker->config->send_timeout_ms);
+	struct timeval idle = worker_timeval(conn->worker->settings->ingest_idle_ms);
+	struct timeval send = worker_timeval(conn->worker->settings->send_timeout_ms);
 
 	bufferevent_set_timeouts(conn->bev, &idle, &send);
 	conn->no_read_timeout = false;
@@ -111,7 +111,7 @@ restore_timeouts(struct conn *conn)
 void
 conn_watch(struct conn *conn)
 {
-	struct timeval send = worker_timeval(conn->worker->config->send_timeout_ms);
+	struct timeval send = worker_timeval(conn->worker->settings->send_timeout_ms);
 
 	bufferevent_set_timeouts(conn->bev, NULL, &send);
 	conn->no_read_timeout = true;

@@ -177,7 +177,7 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	if (evbuffer_get_length(rest->body) > 0) {
-		struct timeval timeout = worker_timeval(conn->worker->config->send_timeout_ms);
+		struct timeval timeout = worker_timeval(conn->worker->settings->send_timeout_ms);
 
 		event_add(rest->writable, &timeout);
 		return;
@@ -195,7 +195,7 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 static void
 send_later(struct conn *conn, const struct iovec head[2], struct evbuffer *body, size_t sent)
 {
-	struct timeval timeout = worker_timeval(conn->worker->config->send_timeout_ms);
+	struct timeval timeout = worker_timeval(conn->worker->settings->send_timeout_ms);
 	struct rest *rest = calloc(1, sizeof(*rest));
 	bool ok = rest != NULL;
 

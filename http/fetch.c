@@ -203,7 +203,7 @@ hold_until(const struct conn *conn, const char *name)
 
 	if (conn->head.method != METHOD_GET)
 		return 0;
-	policy = rules_policy(conn->worker->config->rules, name);
+	policy = rules_policy(conn->worker->settings->rules, name);
 	return policy.hold_ms > 0 ? clock_mono_ms() + policy.hold_ms : 0;
 }
 

@@ -40,6 +40,7 @@ enum ingest_event {
 struct ingest {
 	struct conn *conn; /* NULL when ORPHAN */
 	struct worker *worker;
+	struct settings *settings; /* as they were when it began */
 	enum ingest_state state;
 	struct writer *writer;
 	struct intake intake;
@@ -50,7 +51,7 @@ struct ingest {
 	struct writer_receipt receipt;
 	uint64_t stalled_at; /* bytes received at the last stall, and one; 0: none */
 	unsigned lookups;
-	bool counted; /* among the writers */
+	bool counted;      /* among the writers */
 	int64_t sealed_us; /* mono; when the last byte was there */
 	struct upload upload;
 	char name[];
@@ -63,6 +64,13 @@ letter_is_out(const struct ingest *in)
 {
 	return in->state == INGEST_LOOKUP || in->state == INGEST_STALLED ||
 	       in->state == INGEST_SEALING;
+}
+
+static void
+free_all(struct ingest *in)
+{
+	settings_put(&in->settings);
+	free(in);
 }
 
 /* The request is over: frees all, now or when the letter came. REFUSED: its sender is told so, and
@@ -86,7 +94,7 @@ release(struct ingest *in, bool refused)
 	if (letter_is_out(in))
 		in->state = INGEST_ORPHAN;
 	else
-		free(in);
+		free_all(in);
 }
 
 static void
@@ -154,7 +162,7 @@ stall(struct ingest *in)
 static void
 pump(struct ingest *in)
 {
-	struct timeval idle = worker_timeval(in->worker->config->ingest_idle_ms);
+	struct timeval idle = worker_timeval(in->settings->ingest_idle_ms);
 	uint64_t before = in->intake.length;
 	int one = 1, rc;
 
@@ -344,7 +352,7 @@ step(struct ingest *in, enum ingest_event event)
 	if (in->state == INGEST_ORPHAN) {
 		CHECK(event == INGEST_FOUND || event == INGEST_ROOM || event == INGEST_SEALED);
 		object_put(&in->load.object);
-		free(in);
+		free_all(in);
 		return;
 	}
 	switch (event) {
@@ -432,8 +440,8 @@ void
 ingest_start(struct conn *conn, const char *name)
 {
 	struct worker *worker = conn->worker;
-	const struct server_config *config = worker->config;
-	struct policy policy = rules_policy(config->rules, name);
+	struct settings *settings = worker->settings;
+	struct policy policy = rules_policy(settings->rules, name);
 	struct upload_refusal refusal;
 	size_t size = strlen(name) + 1;
 	struct ingest *in = calloc(1, sizeof(*in) + size);
@@ -442,7 +450,7 @@ ingest_start(struct conn *conn, const char *name)
 		reply_text(conn, 503, "out of memory");
 		return;
 	}
-	if (upload_read(&conn->head, name, &policy, config->object_max, &in->upload, &refusal)) {
+	if (upload_read(&conn->head, name, &policy, settings->object_max, &in->upload, &refusal)) {
 		free(in);
 		metric_add(METRIC_ingest_failed_total, 1);
 		reply_text(conn, refusal.code, refusal.reason);
@@ -451,8 +459,9 @@ ingest_start(struct conn *conn, const char *name)
 	memcpy(in->name, name, size);
 	in->conn = conn;
 	in->worker = worker;
+	in->settings = settings_get(settings);
 	in->state = INGEST_BODY;
-	in->intake.max = config->object_max;
+	in->intake.max = settings->object_max;
 	in->load.store = worker->store;
 	in->load.path = in->name;
 	in->load.to_extend = in->upload.continues || policy.existing == EXISTING_APPEND;

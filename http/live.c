@@ -84,7 +84,7 @@ finish(struct live *live)
 static void
 block(struct live *live)
 {
-	struct timeval timeout = worker_timeval(live->worker->config->send_timeout_ms);
+	struct timeval timeout = worker_timeval(live->worker->settings->send_timeout_ms);
 
 	live->state = LIVE_BLOCKED;
 	object_cursor_reset(&live->cursor);

@@ -197,7 +197,7 @@ represent_growing(struct conn *conn, struct object *object, struct object_status
 void
 represent(struct conn *conn, struct object *object)
 {
-	struct policy policy = rules_policy(conn->worker->config->rules, object_path(object));
+	struct policy policy = rules_policy(conn->worker->settings->rules, object_path(object));
 	struct object_status status = object_status(object);
 
 	switch (status.state) {

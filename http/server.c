@@ -60,6 +60,7 @@ server_new(const struct server_config *config, struct server **out)
 		return -ENOMEM;
 	event_set_log_callback(log_libevent);
 	server->config = *config;
+	server->config.settings = NULL; /* each worker has its reference */
 	if (copy_addresses(server, config) != 0)
 		goto fail;
 	server->workers = calloc(config->workers, sizeof(struct worker *));
@@ -67,7 +68,7 @@ server_new(const struct server_config *config, struct server **out)
 	if (server->workers == NULL || server->mailboxes == NULL)
 		goto fail;
 	for (unsigned i = 0; i < config->workers; i++) {
-		rc = worker_new(i, &server->config, &server->workers[i]);
+		rc = worker_new(i, config->settings, &server->workers[i]);
 		if (rc != 0)
 			goto fail;
 		server->mailboxes[i] = &server->workers[i]->mailbox;
@@ -166,6 +167,15 @@ server_start(struct server *server, struct store *store, char *why, size_t why_s
 		server_stop(server);
 	free(addresses);
 	return rc;
+}
+
+void
+server_apply(struct server *server, struct settings *settings)
+{
+	for (unsigned i = 0; i < server->config.workers; i++)
+		worker_apply(server->workers[i], settings);
+	for (unsigned i = 0; i < server->config.workers; i++)
+		worker_applied(server->workers[i]);
 }
 
 void

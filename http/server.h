@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "base/mailbox.h"
-#include "http/rules.h"
+#include "http/settings.h"
 
 struct server;
 struct store;
@@ -21,15 +21,10 @@ struct server_config {
 	size_t listen_count;
 	const char *admin; /* the same, or NULL for no admin listener */
 	unsigned workers;
-	const struct rules *rules; /* outlives the server */
-	uint64_t object_max;       /* bytes of one object; 0: no limit */
-	int64_t head_timeout_ms;   /* a request head must be whole within this */
-	int64_t ingest_idle_ms; /* a PUT, or a kept-alive connection, may be silent for this long */
-	int64_t send_timeout_ms; /* a reader may take nothing for this long */
-	int64_t drain_ms;        /* server_stop waits this long for replies in flight */
+	struct settings *settings; /* to begin with; the caller keeps its reference */
 };
 
-/* Copies what it needs of CONFIG (not the rules). 0 or -errno. */
+/* Copies what it needs of CONFIG. 0 or -errno. */
 int server_new(const struct server_config *config, struct server **out);
 
 /* One mailbox per worker, for struct store_config. */
@@ -39,6 +34,10 @@ struct mailbox *const *server_mailboxes(const struct server *server);
  * "admin listening on ADDR:PORT" with the real ports, runs the workers. 0, or -errno with a whole
  * sentence in WHY that names the address. */
 int server_start(struct server *server, struct store *store, char *why, size_t why_size);
+
+/* From when this returns, every request that begins goes by SETTINGS; the caller keeps its reference.
+ * Between server_start and server_stop. */
+void server_apply(struct server *server, struct settings *settings);
 
 /* Stops accepting, lets replies in flight finish within drain_ms, aborts the rest, joins the workers.
  * Afterwards no writer is open and nothing watches an object. */

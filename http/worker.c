@@ -126,7 +126,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 static struct evhttp *
 make_face(struct worker *worker, struct face *face, bool admin)
 {
-	struct timeval idle = worker_timeval(worker->config->ingest_idle_ms);
+	struct timeval idle = worker_timeval(worker->settings->ingest_idle_ms);
 	struct evhttp *http = evhttp_new(worker->base);
 
 	if (http == NULL)
@@ -142,7 +142,7 @@ make_face(struct worker *worker, struct face *face, bool admin)
 }
 
 int
-worker_new(unsigned index, const struct server_config *config, struct worker **out)
+worker_new(unsigned index, struct settings *settings, struct worker **out)
 {
 	struct timeval tick = worker_timeval(WORKER_TICK_MS);
 	struct worker *worker = calloc(1, sizeof(*worker));
@@ -151,7 +151,8 @@ worker_new(unsigned index, const struct server_config *config, struct worker **o
 	if (worker == NULL)
 		return -ENOMEM;
 	worker->index = index;
-	worker->config = config;
+	worker->settings = settings_get(settings);
+	sem_init(&worker->applied, 0, 0);
 	worker->mailbox.fd = -1;
 	TAILQ_INIT(&worker->heads);
 	TAILQ_INIT(&worker->open);
@@ -234,9 +235,40 @@ begin_drain(struct letter *letter)
 	struct worker *worker = (struct worker *)((char *)letter - offsetof(struct worker, stop));
 
 	worker->draining = true;
-	worker->drain_until_ms = clock_mono_ms() + worker->config->drain_ms;
+	worker->drain_until_ms = clock_mono_ms() + worker->settings->drain_ms;
 	stop_listening(worker);
 	conn_close_idle(worker);
+}
+
+static void
+take_settings(struct letter *letter)
+{
+	struct worker *worker = (struct worker *)((char *)letter - offsetof(struct worker, news));
+	struct timeval idle = worker_timeval(worker->fresh->ingest_idle_ms);
+
+	settings_put(&worker->settings);
+	worker->settings = worker->fresh;
+	worker->fresh = NULL;
+	/* Of connections that are accepted from now on. */
+	evhttp_set_timeout_tv(worker->media.http, &idle);
+	evhttp_set_timeout_tv(worker->admin.http, &idle);
+	sem_post(&worker->applied);
+}
+
+void
+worker_apply(struct worker *worker, struct settings *settings)
+{
+	CHECK(worker->running && worker->fresh == NULL);
+	worker->fresh = settings_get(settings);
+	worker->news.deliver = take_settings;
+	mailbox_post(&worker->mailbox, &worker->news);
+}
+
+void
+worker_applied(struct worker *worker)
+{
+	while (sem_wait(&worker->applied) != 0)
+		CHECK(errno == EINTR);
 }
 
 /* Frees what lives on the base. Runs on the worker's thread, or on the main thread if that never ran. */
@@ -320,6 +352,8 @@ worker_free(struct worker **workerp)
 	}
 	if (worker->mailbox.fd >= 0)
 		mailbox_close(&worker->mailbox);
+	settings_put(&worker->settings);
+	sem_destroy(&worker->applied);
 	free(worker->by_fd);
 	free(worker->scratch);
 	free(worker);

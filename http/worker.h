@@ -10,6 +10,7 @@
 
 #include <event2/event.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -38,9 +39,9 @@ struct face {
 #define WORKER_FIELDS 4096   /* bytes */
 
 struct worker {
-	unsigned index;                     /* its slot for object_watch */
-	const struct server_config *config; /* the server's copy */
-	struct store *store;                /* set before the thread starts */
+	unsigned index;            /* its slot for object_watch */
+	struct settings *settings; /* what requests that begin now go by */
+	struct store *store;       /* set before the thread starts */
 	struct event_base *base;
 	struct mailbox mailbox;
 	struct event *mail; /* readable mailbox */
@@ -64,20 +65,27 @@ struct worker {
 	bool draining;
 	int64_t drain_until_ms; /* base/clock.h, mono */
 	struct letter stop;
+	struct letter news;     /* fresh has come */
+	struct settings *fresh; /* with its reference */
+	sem_t applied;          /* posted when it was taken over */
 	pthread_t thread;
 	bool running;
 };
 
 #define WORKER_TICK_MS 100
 
-/* Makes worker INDEX with its mailbox and event base. CONFIG outlives it. 0 or -errno. */
-int worker_new(unsigned index, const struct server_config *config, struct worker **out);
+/* Makes worker INDEX with its mailbox and event base; it takes a reference to SETTINGS. 0 or -errno. */
+int worker_new(unsigned index, struct settings *settings, struct worker **out);
 
 /* Accepts connections from FD, a listening socket that now belongs to the worker. 0 or -errno. */
 int worker_listen(struct worker *worker, int fd, bool admin);
 
 /* Runs the thread. 0 or -errno. */
 int worker_start(struct worker *worker, struct store *store);
+
+/* Tells the thread (the main one calls) to go by SETTINGS from now on; and waits until it does. */
+void worker_apply(struct worker *worker, struct settings *settings);
+void worker_applied(struct worker *worker);
 
 /* Tells the thread to drain and end (any thread), and waits for that. */
 void worker_stop(struct worker *worker);

@@ -24,17 +24,18 @@
 static int
 find_limit(const struct store *store, uint64_t *limit, uint64_t *disk)
 {
-	const struct store_config *config = &store->config;
+	uint64_t bytes = atomic_load(&store->limits.disk_max);
+	unsigned percent = atomic_load(&store->limits.disk_percent);
 	struct statvfs st;
 
 	if (fstatvfs(store->dirfd, &st) != 0)
 		return -errno;
 	*disk = (uint64_t)st.f_blocks * st.f_frsize;
 	*limit = UINT64_MAX;
-	if (config->disk_max != 0)
-		*limit = config->disk_max;
-	else if (config->disk_percent != 0)
-		*limit = *disk / 100 * config->disk_percent;
+	if (bytes != 0)
+		*limit = bytes;
+	else if (percent != 0)
+		*limit = *disk / 100 * percent;
 	return 0;
 }
 
@@ -275,7 +276,7 @@ evict_run(struct reclaim *r)
 		atomic_store(&store->evict.limit, limit);
 	if (reclaim_look(r, &survey) != 0)
 		return false;
-	over = store->config.evict &&
+	over = atomic_load(&store->limits.evict) &&
 	       bytes_to_come(store, &survey) > atomic_load(&store->evict.limit);
 	if (over && !victim_waits(store, &survey))
 		over = empty_coldest(r, &survey);
@@ -299,7 +300,8 @@ evict_now(struct reclaim *r)
 			evict_load_ballast(r);
 			return true;
 		}
-		if (!found && r->store->config.evict && reclaim_look(r, &survey) == 0) {
+		if (!found && atomic_load(&r->store->limits.evict) &&
+		    reclaim_look(r, &survey) == 0) {
 			found = empty_coldest(r, &survey);
 			free(survey.volumes);
 		}

@@ -9,7 +9,8 @@
 static bool
 is_silent(const struct store *store, const struct writer *writer, int64_t now_ms)
 {
-	return now_ms - atomic_load(&writer->active_ms) >= store->config.writer_takeover_ms;
+	return now_ms - atomic_load(&writer->active_ms) >=
+	       atomic_load(&store->limits.writer_takeover_ms);
 }
 
 bool
@@ -72,7 +73,7 @@ void
 handover_vanished(struct table_shard *shard, struct writer *writer, bool may_return)
 {
 	struct table_entry *entry = writer->save->entry;
-	int64_t window = writer->store->config.resume_window_ms;
+	int64_t window = atomic_load(&writer->store->limits.resume_window_ms);
 	bool is_waited_for =
 		entry->writer == writer && object_status(writer->object).state == OBJECT_LIVE;
 	struct writer *rival = is_waited_for ? rival_of(shard, entry) : NULL;

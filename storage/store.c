@@ -105,6 +105,19 @@ start(struct store *store, char *why, size_t why_size)
 	return err;
 }
 
+void
+store_adjust(struct store *store, const struct store_config *config)
+{
+	struct store_limits *limits = &store->limits;
+
+	atomic_store(&limits->disk_max, config->disk_max);
+	atomic_store(&limits->disk_percent, config->disk_percent);
+	atomic_store(&limits->evict, config->evict);
+	atomic_store(&limits->resume_window_ms, config->resume_window_ms);
+	atomic_store(&limits->writer_takeover_ms, config->writer_takeover_ms);
+	table_set_max(&store->table, config->memory_max);
+}
+
 static void
 announce_room(void *arg)
 {
@@ -133,6 +146,7 @@ store_open(const struct store_config *config, char *why, size_t why_size, struct
 	store->dirfd = store->lockfd = -1;
 	blocks_init(&store->blocks, config->tail_max, announce_room, store);
 	table_init(&store->table, config->memory_max);
+	store_adjust(store, config);
 	pthread_mutex_init(&store->room_lock, NULL);
 	err = start(store, why, why_size);
 	if (err != 0)

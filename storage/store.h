@@ -21,16 +21,16 @@
 
 struct store_config {
 	const char *data_dir;
-	bool sync;            /* false: survive kill -9 of the server only, not power loss */
-	uint64_t volume_size; /* bytes of one volume file; less if the disk has room for few */
-	uint64_t memory_max;  /* bytes of resident objects that are idle */
-	uint64_t tail_max;    /* bytes received and not yet on disk */
-	int64_t resume_window_ms;   /* readers of an object whose sender vanished wait for this long */
+	bool sync;                /* false: survive kill -9 of the server only, not power loss */
+	uint64_t volume_size;     /* bytes of one volume file; less if the disk has room for few */
+	uint64_t memory_max;      /* bytes of resident objects that are idle */
+	uint64_t tail_max;        /* bytes received and not yet on disk */
+	int64_t resume_window_ms; /* readers of an object whose sender vanished wait for this long */
 	int64_t writer_takeover_ms; /* a writer that says nothing for this long may be replaced */
-	uint64_t disk_max;    /* bytes that all volumes may take; 0: see disk_percent */
-	unsigned disk_percent; /* the same as a part of the file system; 0: all it has */
-	bool evict;           /* when there is no more: old objects go; else new ones are refused */
-	unsigned workers;     /* slots for object_watch */
+	uint64_t disk_max;          /* bytes that all volumes may take; 0: see disk_percent */
+	unsigned disk_percent;      /* the same as a part of the file system; 0: all it has */
+	bool evict;       /* when there is no more: old objects go; else new ones are refused */
+	unsigned workers; /* slots for object_watch */
 	struct mailbox *const *mailboxes; /* one per worker; outlive the store */
 };
 
@@ -48,6 +48,10 @@ int store_open(const struct store_config *config, char *why, size_t why_size, st
  * no watcher watching; the workers delivered their mailboxes since, and do so once more afterwards,
  * for the letters that this posts. References to objects may remain only with the caller's own mistakes. */
 void store_close(struct store **store);
+
+/* Takes over what of CONFIG may change while everything runs: memory_max, disk_max and disk_percent, evict,
+ * resume_window_ms, writer_takeover_ms. The rest is not looked at. */
+void store_adjust(struct store *store, const struct store_config *config);
 
 /* What /readyz asks: 0, or -errno with the reason why new bytes can't be stored now. */
 int store_ready(struct store *store, char *why, size_t why_size);

@@ -38,8 +38,17 @@
 #include "storage/table.h"
 #include "storage/volumes.h"
 
+/* What store_adjust may change; it is the only writer. */
+struct store_limits {
+	_Atomic uint64_t disk_max;
+	_Atomic unsigned disk_percent;
+	_Atomic bool evict;
+	_Atomic int64_t resume_window_ms, writer_takeover_ms;
+};
+
 struct store {
-	struct store_config config; /* data_dir is a copy */
+	struct store_config config; /* data_dir is a copy; of limits as it began */
+	struct store_limits limits; /* as they are */
 	struct mailbox *mailboxes[STORE_WORKERS_MAX];
 	int dirfd;  /* of the data directory */
 	int lockfd; /* holds its flock (invariant 15) */
@@ -54,11 +63,11 @@ struct store {
 	struct reclaim *reclaim;
 	struct expiry expiry; /* by which objects expire */
 	struct evict evict;
-	_Atomic bool full; /* nothing may go, new objects are refused; the reclaimer's */
+	_Atomic bool full;            /* nothing may go, new objects are refused; the reclaimer's */
 	_Atomic uint64_t last_number; /* of ids and sequence numbers given out, together */
 
-	pthread_mutex_t room_lock; /* guards rooms */
-	struct writer_room *rooms; /* writers that wait for tail space */
+	pthread_mutex_t room_lock;  /* guards rooms */
+	struct writer_room *rooms;  /* writers that wait for tail space */
 	_Atomic uint64_t room_news; /* times that space may have come back */
 };
 

@@ -8,9 +8,15 @@
 #include "base/metrics.h"
 
 void
+table_set_max(struct table *table, uint64_t memory_max)
+{
+	atomic_store(&table->shard_max, (size_t)(memory_max / TABLE_SHARDS));
+}
+
+void
 table_init(struct table *table, uint64_t memory_max)
 {
-	table->shard_max = (size_t)(memory_max / TABLE_SHARDS);
+	table_set_max(table, memory_max);
 	for (unsigned i = 0; i < TABLE_SHARDS; i++) {
 		struct table_shard *shard = &table->shards[i];
 
@@ -145,7 +151,8 @@ spill(struct table *table, struct table_shard *shard)
 {
 	struct table_entry *entry = TAILQ_LAST(&shard->idle, table_list);
 
-	while (entry != NULL && shard->resident > table->shard_max) {
+	while (entry != NULL &&
+	       shard->resident > atomic_load_explicit(&table->shard_max, memory_order_relaxed)) {
 		struct table_entry *newer = TAILQ_PREV(entry, table_list, link);
 
 		/* Others get a reference only from us, under this lock, or from one they have. */

@@ -30,8 +30,8 @@ struct table_entry {
 	struct object *current;        /* a reference; NULL: none, or not known */
 	struct writer *writer;         /* of current, while that is LIVE; see handover.h */
 	bool known;                    /* current says what is there; else ask the catalog */
-	bool extending;                /* a hidden version is being written that shares current's id */
-	unsigned pending;              /* versions and deletions that the catalog lacks */
+	bool extending;   /* a hidden version is being written that shares current's id */
+	unsigned pending; /* versions and deletions that the catalog lacks */
 	unsigned shard;
 	size_t cost;         /* counted in the shard's resident */
 	uint64_t logged_seq; /* of the newest record of this path in a volume; persister only */
@@ -56,11 +56,14 @@ struct table_shard {
 };
 
 struct table {
-	size_t shard_max; /* bytes of idle entries in one shard */
+	_Atomic size_t shard_max; /* bytes of idle entries in one shard; table_set_max's */
 	struct table_shard shards[TABLE_SHARDS];
 };
 
 void table_init(struct table *table, uint64_t memory_max);
+
+/* Another bound for the idle entries. A shard keeps to it from its next change on. */
+void table_set_max(struct table *table, uint64_t memory_max);
 
 /* Drops every entry. */
 void table_destroy(struct table *table);

@@ -224,28 +224,6 @@ unreadable_files_are_named(void **state)
 	}
 }
 
-static void
-rules_are_compared_by_what_they_say(void **state)
-{
-	struct config a, b;
-
-	(void)state;
-	assert_int_equal(parse("rule \"/x\" { publish = live }\n", &a), 0);
-	assert_int_equal(parse("# other\nrule '/x' {\npublish = \"live\" }\n", &b), 0);
-	assert_true(config_same_rules(&a, &b));
-	config_free(&b);
-	assert_int_equal(parse("rule \"/x\" { publish = whole }\n", &b), 0);
-	assert_false(config_same_rules(&a, &b));
-	config_free(&b);
-	assert_int_equal(parse("rule \"/y\" { publish = live }\n", &b), 0);
-	assert_false(config_same_rules(&a, &b));
-	config_free(&b);
-	assert_int_equal(parse("", &b), 0);
-	assert_false(config_same_rules(&a, &b));
-	config_free(&b);
-	config_free(&a);
-}
-
 int
 main(void)
 {
@@ -258,7 +236,6 @@ main(void)
 		cmocka_unit_test(an_empty_list_is_a_mistake),
 		cmocka_unit_test(the_command_line_wins_over_the_file_over_the_defaults),
 		cmocka_unit_test(unreadable_files_are_named),
-		cmocka_unit_test(rules_are_compared_by_what_they_say),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

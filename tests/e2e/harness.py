@@ -101,6 +101,13 @@ class Server:
                     raise AssertionError(f"the log never said {pattern!r}:\n{self.log_text()}")
                 self.news.wait(left)
 
+    def reload(self):
+        """SIGHUP; returns what the log said up to the end of the reload."""
+        seen = len(self.log)
+        self.process.send_signal(signal.SIGHUP)
+        self.wait_log(r"reloaded file=|reload refused", seen)
+        return "\n".join(self.log[seen:])
+
     def log_text(self):
         return "\n".join(line for line in self.log if line is not None)
 

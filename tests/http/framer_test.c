@@ -28,13 +28,7 @@ struct answer {
 	bool closed;
 };
 
-static struct server_config config = {
-	.workers = 1,
-	.head_timeout_ms = 200,
-	.ingest_idle_ms = 60000,
-	.send_timeout_ms = 60000,
-	.drain_ms = 1000,
-};
+#define HEAD_TIMEOUT_MS 200
 
 struct bench {
 	struct worker *worker;
@@ -45,10 +39,16 @@ static int
 set_up(void **state)
 {
 	struct bench *bench = calloc(1, sizeof(*bench));
+	struct settings *settings = settings_new();
 	int fd;
 
 	assert_non_null(bench);
-	assert_int_equal(worker_new(0, &config, &bench->worker), 0);
+	assert_non_null(settings);
+	settings->head_timeout_ms = HEAD_TIMEOUT_MS;
+	settings->ingest_idle_ms = settings->send_timeout_ms = 60000;
+	settings->drain_ms = 1000;
+	assert_int_equal(worker_new(0, settings, &bench->worker), 0);
+	settings_put(&settings); /* the worker has a reference of its own */
 	assert_int_equal(listen_parse("127.0.0.1:0", &bench->address), 0);
 	assert_int_equal(listen_open(&bench->address, true, &fd), 0);
 	assert_int_equal(worker_listen(bench->worker, fd, false), 0);
@@ -259,7 +259,7 @@ a_head_that_does_not_end_in_time_is_408(void **state)
 		usleep(20000);
 		hear(bench, fd, &answer);
 	}
-	assert_true(clock_mono_ms() - begin >= config.head_timeout_ms);
+	assert_true(clock_mono_ms() - begin >= HEAD_TIMEOUT_MS);
 	assert_memory_equal(answer.text, "HTTP/1.1 408 ", 13);
 	close(fd);
 }
