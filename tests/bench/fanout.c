@@ -10,6 +10,8 @@
  * its CPU time is given per chunk, and only a run without joined or late writes may be compared with
  * the floor that sendmsg measures.
  *
+ * --origin: writers go to this port, readers to --port, where an edge stands that fetches from the origin.
+ *
  * Exit status 1 if a reader was cut, saw a wrong byte or missed one.
  */
 #include <errno.h>
@@ -26,20 +28,27 @@
 #include "tests/bench/net.h"
 
 #define PATTERN_PERIOD 1048573u /* prime, so that no power of two of bytes repeats */
-#define LATENCY_MAX_US 2000000u
 #define RECV_SIZE 262144
 #define JOINED_MAX 1.1 /* writes in a chunk: above this the server did not keep up */
 #define SETTLE_MS 15000
 #define TURN_NS UINT64_C(10000000)
 
-enum reader_state { READER_HEAD, READER_SIZE, READER_DATA, READER_CRLF, READER_LAST, READER_DONE, READER_BAD };
+enum reader_state {
+	READER_HEAD,
+	READER_SIZE,
+	READER_DATA,
+	READER_CRLF,
+	READER_LAST,
+	READER_DONE,
+	READER_BAD
+};
 
 struct stream {
 	int fd;
 	unsigned number;
-	uint64_t sent;       /* bytes of the body */
-	uint64_t next_ns;    /* when the next write is due */
-	uint64_t *write_ns;  /* when each write was begun */
+	uint64_t sent;      /* bytes of the body */
+	uint64_t next_ns;   /* when the next write is due */
+	uint64_t *write_ns; /* when each write was begun */
 	unsigned writes;
 	bool acknowledged;
 	char reply[512];
@@ -59,7 +68,7 @@ struct reader {
 };
 
 struct options {
-	unsigned port, streams, readers, interval_ms, seconds, sample;
+	unsigned port, origin, streams, readers, interval_ms, seconds, sample;
 	uint64_t rate; /* bytes a second of one stream */
 	int pid;
 };
@@ -73,9 +82,9 @@ struct load {
 	size_t write_size;
 	unsigned writes; /* of each stream, in all */
 	uint64_t delivered, late_writes;
-	uint64_t chunks; /* that readers got: fewer than writes when the server lags and joins them */
-	uint32_t *latency; /* histogram, by microsecond */
-	uint64_t samples;
+	uint64_t
+		chunks; /* that readers got: fewer than writes when the server lags and joins them */
+	struct figures_times latency;
 	unsigned char *pattern; /* two periods */
 	char *buffer;
 };
@@ -120,10 +129,11 @@ stream_begin(struct load *load, unsigned number)
 
 	stream->number = number;
 	stream->write_ns = figures_alloc(load->writes * sizeof(*stream->write_ns));
-	stream->fd = net_connect(load->options.port);
+	stream->fd = net_connect(load->options.origin);
 	snprintf(head, sizeof(head),
-		 "PUT /bench/fanout/%u.m4s HTTP/1.1\r\nHost: bench\r\nTransfer-Encoding: chunked\r\n\r\n",
-		 number);
+		 "PUT /bench/fanout/%d/%u.m4s HTTP/1.1\r\nHost: bench\r\n"
+		 "Transfer-Encoding: chunked\r\n\r\n",
+		 (int)getpid(), number);
 	net_send_all(stream->fd, head, strlen(head));
 	watch(load, stream->fd, stream);
 }
@@ -183,8 +193,8 @@ reader_begin(struct load *load, unsigned number)
 	reader->stream = &load->streams[number % load->options.streams];
 	reader->verified = number / load->options.streams % load->options.sample == 0;
 	reader->fd = net_connect(load->options.port);
-	snprintf(head, sizeof(head), "GET /bench/fanout/%u.m4s HTTP/1.1\r\nHost: bench\r\n\r\n",
-		 reader->stream->number);
+	snprintf(head, sizeof(head), "GET /bench/fanout/%d/%u.m4s HTTP/1.1\r\nHost: bench\r\n\r\n",
+		 (int)getpid(), reader->stream->number);
 	net_send_all(reader->fd, head, strlen(head));
 	watch(load, reader->fd, reader);
 }
@@ -209,10 +219,7 @@ record_latency(struct load *load, struct reader *reader, uint64_t now)
 {
 	while (reader->seen < reader->stream->writes &&
 	       reader->received > (uint64_t)reader->seen * load->write_size) {
-		uint64_t us = (now - reader->stream->write_ns[reader->seen++]) / 1000;
-
-		load->latency[us < LATENCY_MAX_US ? us : LATENCY_MAX_US]++;
-		load->samples++;
+		figures_times_add(&load->latency, now - reader->stream->write_ns[reader->seen++]);
 	}
 }
 
@@ -374,8 +381,8 @@ connect_all(struct load *load)
 	for (i = 0; i < load->options.streams; i++)
 		stream_begin(load, i);
 	for (i = 0; i < load->options.streams; i++) {
-		snprintf(path, sizeof(path), "/bench/fanout/%u.m4s", i);
-		net_await_object(load->options.port, path);
+		snprintf(path, sizeof(path), "/bench/fanout/%d/%u.m4s", (int)getpid(), i);
+		net_await_object(load->options.origin, path);
 	}
 	for (i = 0; i < load->nreaders; i++) {
 		reader_begin(load, i);
@@ -412,22 +419,8 @@ write_all(struct load *load)
 				next = stream->next_ns;
 		}
 		now = figures_now_ns();
-		turn(load, next > now ? next - now : 0);
+		turn(load, next <= now ? 0 : next - now < TURN_NS ? next - now : TURN_NS);
 	}
-}
-
-static uint32_t
-percentile(const struct load *load, double part)
-{
-	uint64_t wanted = (uint64_t)((double)load->samples * part), seen = 0;
-	uint32_t us;
-
-	for (us = 0; us < LATENCY_MAX_US; us++) {
-		seen += load->latency[us];
-		if (seen > wanted || seen == load->samples)
-			return us;
-	}
-	return LATENCY_MAX_US;
 }
 
 static int
@@ -438,7 +431,7 @@ report(const struct load *load, double seconds, const struct figures *before,
 	double gb = (double)load->delivered / 1e9;
 	double cpu = after->cpu_seconds - before->cpu_seconds;
 	double per_chunk = load->chunks ? cpu * 1e6 / (double)load->chunks : 0;
-	double joined = load->chunks ? (double)load->samples / (double)load->chunks : 0;
+	double joined = load->chunks ? (double)load->latency.samples / (double)load->chunks : 0;
 	unsigned missing = load->nreaders - load->done - load->bad;
 
 	printf("%u streams of %.0f KiB/s, a write every %u ms, %u readers each: %u readers\n",
@@ -450,9 +443,12 @@ report(const struct load *load, double seconds, const struct figures *before,
 	printf("  wrong bytes          %10u times  (1 reader in %u verified)\n", load->wrong,
 	       o->sample);
 	printf("  uploads acknowledged %10u of %u\n", load->acknowledged, o->streams);
-	printf("  latency p50          %10.3f ms\n", percentile(load, 0.50) / 1000.0);
-	printf("          p99          %10.3f ms\n", percentile(load, 0.99) / 1000.0);
-	printf("          max          %10.3f ms\n", percentile(load, 1.00) / 1000.0);
+	printf("  latency p50          %10.3f ms\n",
+	       figures_times_percentile(&load->latency, 0.50) / 1000.0);
+	printf("          p99          %10.3f ms\n",
+	       figures_times_percentile(&load->latency, 0.99) / 1000.0);
+	printf("          max          %10.3f ms\n",
+	       figures_times_percentile(&load->latency, 1.00) / 1000.0);
 	printf("  writes sent late     %10llu\n", (unsigned long long)load->late_writes);
 	printf("  writes in a chunk    %10.2f%s\n", joined,
 	       joined > JOINED_MAX || load->late_writes > 0
@@ -462,8 +458,8 @@ report(const struct load *load, double seconds, const struct figures *before,
 	if (o->pid > 0) {
 		printf("  server CPU           %10.2f s      %.2f s/GB, %.2f us a chunk\n", cpu,
 		       gb > 0 ? cpu / gb : 0, per_chunk);
-		printf("  server's own memory  %10.1f MiB    %.1f before\n", after->rss_anon / 1048576.0,
-		       before->rss_anon / 1048576.0);
+		printf("  server's own memory  %10.1f MiB    %.1f before\n",
+		       after->rss_anon / 1048576.0, before->rss_anon / 1048576.0);
 	}
 	printf("bench=fanout streams=%u readers=%u rate=%llu interval_ms=%u seconds=%.2f bytes=%llu "
 	       "cut=%u unfinished=%u wrong=%u acknowledged=%u p50_us=%u p99_us=%u max_us=%u late=%llu "
@@ -471,24 +467,28 @@ report(const struct load *load, double seconds, const struct figures *before,
 	       "writes_per_chunk=%.2f rss_anon=%.0f\n",
 	       o->streams, load->nreaders, (unsigned long long)o->rate, o->interval_ms, seconds,
 	       (unsigned long long)load->delivered, load->bad, missing, load->wrong,
-	       load->acknowledged, percentile(load, 0.50), percentile(load, 0.99),
-	       percentile(load, 1.00), (unsigned long long)load->late_writes, cpu,
-	       gb > 0 ? cpu / gb : 0, per_chunk, joined, after->rss_anon);
+	       load->acknowledged, figures_times_percentile(&load->latency, 0.50),
+	       figures_times_percentile(&load->latency, 0.99),
+	       figures_times_percentile(&load->latency, 1.00),
+	       (unsigned long long)load->late_writes, cpu, gb > 0 ? cpu / gb : 0, per_chunk, joined,
+	       after->rss_anon);
 	return load->bad + missing + load->wrong > 0 || load->acknowledged != o->streams;
 }
 
 static void
 usage(void)
 {
-	fprintf(stderr, "usage: fanout --port PORT [--pid PID] [--streams 32] [--readers 128]\n"
-			"              [--rate 262144] [--interval-ms 40] [--seconds 10] [--sample 16]\n");
+	fprintf(stderr,
+		"usage: fanout --port PORT [--origin PORT] [--pid PID] [--streams 32]\n"
+		"              [--readers 128] [--rate 262144] [--interval-ms 40] [--seconds 10]\n"
+		"              [--sample 16]\n");
 	exit(2);
 }
 
 static struct options
 parse(int argc, char **argv)
 {
-	struct options o = {0, 32, 128, 40, 10, 16, 262144, 0};
+	struct options o = {0, 0, 32, 128, 40, 10, 16, 262144, 0};
 	int i;
 
 	for (i = 1; i < argc; i += 2) {
@@ -498,6 +498,8 @@ parse(int argc, char **argv)
 			usage();
 		if (strcmp(argv[i], "--port") == 0)
 			o.port = (unsigned)value;
+		else if (strcmp(argv[i], "--origin") == 0)
+			o.origin = (unsigned)value;
 		else if (strcmp(argv[i], "--pid") == 0)
 			o.pid = (int)value;
 		else if (strcmp(argv[i], "--streams") == 0)
@@ -517,6 +519,8 @@ parse(int argc, char **argv)
 	}
 	if (o.port == 0)
 		usage();
+	if (o.origin == 0)
+		o.origin = o.port;
 	return o;
 }
 
@@ -533,12 +537,12 @@ main(int argc, char **argv)
 	load.writes = o->seconds * 1000 / o->interval_ms;
 	load.nreaders = o->streams * o->readers;
 	if (load.write_size == 0 || load.writes == 0 || load.write_size > PATTERN_PERIOD ||
-	    o->interval_ms >= 1000)
+	    o->interval_ms > 10000)
 		usage();
 	figures_raise_nofile(load.nreaders + o->streams + 64);
 	load.streams = figures_alloc(o->streams * sizeof(*load.streams));
 	load.readers = figures_alloc(load.nreaders * sizeof(*load.readers));
-	load.latency = figures_alloc((LATENCY_MAX_US + 1) * sizeof(*load.latency));
+	figures_times_init(&load.latency);
 	load.buffer = figures_alloc(RECV_SIZE);
 	make_pattern(&load);
 	load.epoll = epoll_create1(0);
@@ -557,5 +561,6 @@ main(int argc, char **argv)
 	seconds = (double)(figures_now_ns() - start) / 1e9;
 	figures_read(o->pid, &after);
 	figures_read(getpid(), &own_after);
-	return report(&load, seconds, &before, &after, own_after.cpu_seconds - own_before.cpu_seconds);
+	return report(&load, seconds, &before, &after,
+		      own_after.cpu_seconds - own_before.cpu_seconds);
 }

@@ -8,14 +8,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a process has used. */
+/* What a server has used. */
 struct figures {
 	double cpu_seconds; /* user and system, of all its threads */
 	double rss_anon;    /* bytes of its own memory, without mapped files */
 };
 
-/* Reads them from proc(5); zeros when PID is 0. */
+/* Reads them from proc(5), for PID and all its descendants; zeros when PID is 0. */
 void figures_read(int pid, struct figures *figures);
+
+#define FIGURES_TIMES_MAX_US 2000000u /* longer times count as this */
+
+/* Many times, of which percentiles are asked for. */
+struct figures_times {
+	uint32_t *counts; /* by microsecond */
+	uint64_t samples;
+};
+
+void figures_times_init(struct figures_times *times);
+void figures_times_add(struct figures_times *times, uint64_t ns);
+
+/* Microseconds that PART (0 to 1) of the times are not longer than. */
+uint32_t figures_times_percentile(const struct figures_times *times, double part);
 
 /* Nanoseconds of a clock that never steps. */
 uint64_t figures_now_ns(void);
