@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "http/path.h"
+#include "http/paging.h"
 #include "http/reply.h"
 #include "http/row.h"
 #include "storage/listing.h"
@@ -158,54 +158,19 @@ on_gone(void *handler)
 	step(handler, LIST_GONE);
 }
 
-/* What the query and Accept ask for. 0, or -EINVAL with the reason in *WHY. */
-static int
-parse_options(struct conn *conn, struct slice query, struct list *list, char *after,
-	      bool *has_after, const char **why)
-{
-	char text[32];
-	struct slice accept;
-	int rc = path_query(query, "format", text, sizeof(text));
-
-	if (rc == -ENOENT) {
-		list->ndjson =
-			head_find(&conn->head, "accept", &accept) &&
-			memmem(accept.data, accept.length, "application/x-ndjson", 20) != NULL;
-	} else if (rc == 0 && (strcmp(text, "ndjson") == 0 || strcmp(text, "text") == 0)) {
-		list->ndjson = text[0] == 'n';
-	} else {
-		*why = "format is text or ndjson";
-		return -EINVAL;
-	}
-	list->left = UINT64_MAX;
-	rc = path_query(query, "limit", text, sizeof(text));
-	if (rc != -ENOENT && (rc != 0 || slice_decimal(slice_of(text), &list->left) != 0)) {
-		*why = "limit is a number of paths";
-		return -EINVAL;
-	}
-	rc = path_query(query, "after", after, PATH_NAME_MAX + 1);
-	if (rc != 0 && rc != -ENOENT) {
-		*why = "after is a path";
-		return -EINVAL;
-	}
-	*has_after = rc == 0;
-	return 0;
-}
-
 void
 list_start(struct conn *conn, const char *prefix, struct slice query)
 {
 	struct list *list = calloc(1, sizeof(*list));
-	char after[PATH_NAME_MAX + 1];
+	struct paging paging;
 	const char *why = "out of memory";
-	bool has_after = false;
 	int rc = -ENOMEM;
 
 	if (list != NULL)
-		rc = parse_options(conn, query, list, after, &has_after, &why);
+		rc = paging_read(&conn->head, query, &paging, &why);
 	if (rc == 0)
-		rc = listing_open(conn->worker->store, prefix, has_after ? after : NULL,
-				  &list->listing);
+		rc = listing_open(conn->worker->store, prefix,
+				  paging.has_after ? paging.after : NULL, &list->listing);
 	if (rc != 0) {
 		free(list);
 		reply_text(conn, rc == -EINVAL ? 400 : 503, why);
@@ -213,6 +178,8 @@ list_start(struct conn *conn, const char *prefix, struct slice query)
 	}
 	list->conn = conn;
 	list->worker = conn->worker;
+	list->ndjson = paging.ndjson;
+	list->left = paging.limit;
 	if (conn->head.method == METHOD_HEAD) {
 		add_headers(list);
 		release(list);
