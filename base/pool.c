@@ -22,6 +22,7 @@ pool_main(void *arg)
 {
 	struct pool *pool = arg;
 
+	pthread_setname_np(pthread_self(), "pool");
 	pthread_mutex_lock(&pool->lock);
 	for (;;) {
 		struct pool_job *job = pool->first;

@@ -10,16 +10,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#ifdef HAVE_SYSTEMD
-#include <systemd/sd-daemon.h>
-#endif
-
 #include "base/log.h"
 #include "daemon/command.h"
 #include "daemon/config.h"
 #include "daemon/datadir.h"
 #include "daemon/setup.h"
 #include "daemon/signals.h"
+#include "daemon/supervisor.h"
 #include "http/server.h"
 #include "storage/store.h"
 
@@ -30,20 +27,12 @@ struct daemon {
 	struct config config;
 	unsigned workers;
 	struct settings *settings; /* what requests go by now */
+	struct server_socket *sockets; /* inherited */
+	size_t socket_count;
 	struct server *server;
 	struct store *store;
 	char why[512]; /* the reason of the step that failed */
 };
-
-static void
-tell_supervisor(const char *state)
-{
-#ifdef HAVE_SYSTEMD
-	sd_notify(0, state);
-#else
-	(void)state;
-#endif
-}
 
 /* ---- steps ---- */
 
@@ -82,6 +71,18 @@ settings_stop(struct daemon *d)
 	settings_put(&d->settings);
 }
 
+static int
+sockets_take(struct daemon *d)
+{
+	return supervisor_sockets(&d->sockets, &d->socket_count);
+}
+
+static void
+sockets_close(struct daemon *d)
+{
+	supervisor_close(&d->sockets, &d->socket_count);
+}
+
 static unsigned
 cores(void)
 {
@@ -103,6 +104,8 @@ server_create(struct daemon *d)
 			.listen = (const char *const *)o->listen.items,
 			.listen_count = o->listen.count,
 			.admin = o->admin,
+			.sockets = d->sockets,
+			.socket_count = d->socket_count,
 			.workers = d->workers,
 			.settings = d->settings,
 		},
@@ -148,7 +151,7 @@ static int
 readiness_start(struct daemon *d)
 {
 	(void)d;
-	tell_supervisor("READY=1");
+	supervisor_ready();
 	return 0;
 }
 
@@ -156,7 +159,7 @@ static void
 readiness_stop(struct daemon *d)
 {
 	(void)d;
-	tell_supervisor("STOPPING=1");
+	supervisor_stopping();
 }
 
 static const struct step {
@@ -167,6 +170,7 @@ static const struct step {
 	{"descriptors", descriptors_raise, NULL},
 	{"signals", signals_start, NULL},
 	{"settings", settings_start, settings_stop},
+	{"sockets", sockets_take, sockets_close},
 	{"server", server_create, server_destroy},
 	{"store", store_start, store_stop},
 	{"listeners", listeners_start, listeners_stop},
@@ -202,7 +206,7 @@ reload(struct daemon *d)
 	struct settings *settings;
 	struct config config;
 
-	tell_supervisor("RELOADING=1");
+	supervisor_reloading();
 	if (load_again(d, &config, &settings) == 0) {
 		for (const struct option_key *key = options_keys; key->name != NULL; key++)
 			if (!setup_is_live(key) &&
@@ -217,7 +221,39 @@ reload(struct daemon *d)
 		log_notice("reloaded file=%s", config.file != NULL ? config.file : "none");
 		config_free(&config);
 	}
-	tell_supervisor("READY=1");
+	supervisor_ready();
+}
+
+/* The supervisor hears of us only while all that serve and store move: who is stuck is restarted. */
+static void
+report_alive(struct daemon *d)
+{
+	bool server = server_moved(d->server), store = store_moved(d->store);
+
+	if (server && store)
+		supervisor_alive();
+	else
+		log_warning("a thread does not move thread=%s", server ? "persister" : "worker");
+}
+
+/* Until it is time to stop. */
+static void
+attend(struct daemon *d)
+{
+	int64_t watchdog_ms = supervisor_watchdog_ms();
+
+	for (;;) {
+		switch (signals_wait(watchdog_ms)) {
+		case SIGNALS_RELOAD:
+			reload(d);
+			break;
+		case SIGNALS_TICK:
+			report_alive(d);
+			break;
+		case SIGNALS_STOP:
+			return;
+		}
+	}
 }
 
 static int
@@ -234,8 +270,7 @@ run(struct daemon *d)
 		started++;
 	}
 	if (err == 0) {
-		while (signals_wait() == SIGNALS_RELOAD)
-			reload(d);
+		attend(d);
 		signals_hurry();
 		log_notice("stopping");
 	} else if (d->why[0] != '\0') {

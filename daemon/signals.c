@@ -1,5 +1,6 @@
 #include "daemon/signals.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -28,16 +29,26 @@ signals_block(void)
 }
 
 enum signals_event
-signals_wait(void)
+signals_wait(int64_t timeout_ms)
 {
+	const struct timespec timeout = {.tv_sec = timeout_ms / 1000,
+					 .tv_nsec = timeout_ms % 1000 * 1000000};
 	sigset_t set = expected();
 	int number;
 
-	/* sigwaitinfo(2) is interrupted by a debugger, too. */
+	/* It is interrupted by a debugger, too. */
 	do
-		number = sigwaitinfo(&set, NULL);
-	while (number < 0);
-	return number == SIGHUP ? SIGNALS_RELOAD : SIGNALS_STOP;
+		number = sigtimedwait(&set, NULL, timeout_ms >= 0 ? &timeout : NULL);
+	while (number < 0 && errno != EAGAIN);
+	switch (number) {
+	case SIGHUP:
+		return SIGNALS_RELOAD;
+	case SIGTERM:
+	case SIGINT:
+		return SIGNALS_STOP;
+	default:
+		return SIGNALS_TICK;
+	}
 }
 
 static void

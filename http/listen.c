@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
@@ -81,6 +82,28 @@ listen_open(struct listen_address *address, bool first, int *out)
 		return rc;
 	}
 	*out = fd;
+	return 0;
+}
+
+int
+listen_adopt(int fd, struct listen_address *address)
+{
+	struct listen_address got = {.length = sizeof(got.sa)};
+	int type, listens, flags;
+	socklen_t type_length = sizeof(type), listens_length = sizeof(listens);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_length) != 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &listens_length) != 0 ||
+	    getsockname(fd, (struct sockaddr *)&got.sa, &got.length) != 0)
+		return -errno;
+	if (type != SOCK_STREAM || !listens ||
+	    (got.sa.ss_family != AF_INET && got.sa.ss_family != AF_INET6))
+		return -EINVAL;
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
+	    set(fd, IPPROTO_TCP, TCP_NODELAY) != 0 || set(fd, SOL_SOCKET, SO_KEEPALIVE) != 0)
+		return -errno;
+	*address = got;
 	return 0;
 }
 

@@ -25,6 +25,10 @@ int listen_parse(const char *text, struct listen_address *out);
  * is replaced by the port that was found. 0 with the descriptor in *FD, or -errno. */
 int listen_open(struct listen_address *address, bool first, int *fd);
 
+/* Prepares FD, which somebody else bound and may share with us, and says its address. 0; -ENOTSOCK or -EINVAL
+ * if it is not a TCP socket that listens; or another -errno. */
+int listen_adopt(int fd, struct listen_address *address);
+
 /* Writes ADDRESS as listen_parse reads it. */
 void listen_format(const struct listen_address *address, char text[LISTEN_TEXT_MAX]);
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,61 +113,113 @@ bind_all(struct server *server, const char *text, bool admin, struct listen_addr
 	return 0;
 }
 
-/* Binds everything first, so that a port that is taken shows before anything is served. */
+/* Every worker accepts from SOCKET; *ADDRESS gets where that is bound. */
 static int
-bind_listeners(struct server *server, struct listen_address *addresses, char *why, size_t why_size)
+share(struct server *server, const struct server_socket *socket, struct listen_address *address,
+      char *why, size_t why_size)
 {
-	const struct server_config *config = &server->config;
-	size_t n = 0;
+	int rc = listen_adopt(socket->fd, address);
 
-	for (; n < config->listen_count; n++) {
-		int rc = bind_all(server, config->listen[n], false, &addresses[n], why, why_size);
+	for (unsigned i = 0; i < server->config.workers && rc == 0; i++) {
+		int fd = fcntl(socket->fd, F_DUPFD_CLOEXEC, 0);
 
-		if (rc != 0)
-			return rc;
+		rc = fd < 0 ? -errno : worker_listen(server->workers[i], fd, socket->admin);
 	}
-	return config->admin != NULL
-		       ? bind_all(server, config->admin, true, &addresses[n], why, why_size)
-		       : 0;
+	if (rc != 0)
+		snprintf(why, why_size, "can't listen on descriptor %d, which was inherited: %s",
+			 socket->fd,
+			 rc == -EINVAL ? "it is not a TCP socket that listens" : strerror(-rc));
+	return rc;
 }
 
-static void
-log_listeners(const struct server *server, const struct listen_address *addresses)
+static bool
+inherits(const struct server_config *config, bool admin)
 {
-	size_t count = server->config.listen_count + (server->config.admin != NULL);
+	for (size_t i = 0; i < config->socket_count; i++)
+		if (config->sockets[i].admin == admin)
+			return true;
+	return false;
+}
 
-	for (size_t i = 0; i < count; i++) {
-		char text[LISTEN_TEXT_MAX];
+struct bound {
+	struct listen_address address;
+	bool admin;
+};
 
-		listen_format(&addresses[i], text);
-		log_notice(i < server->config.listen_count ? "listening on %s"
-							   : "admin listening on %s",
-			   text);
+/* Binds everything first, so that a port that is taken shows before anything is served. */
+static int
+bind_listeners(struct server *server, struct bound *bound, size_t *count, char *why,
+	       size_t why_size)
+{
+	const struct server_config *config = &server->config;
+	bool media = !inherits(config, false);
+	bool admin = config->admin != NULL && !inherits(config, true);
+	size_t n = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < config->socket_count && rc == 0; i++, n++) {
+		bound[n].admin = config->sockets[i].admin;
+		rc = share(server, &config->sockets[i], &bound[n].address, why, why_size);
+	}
+	for (size_t i = 0; media && i < config->listen_count && rc == 0; i++, n++)
+		rc = bind_all(server, config->listen[i], false, &bound[n].address, why, why_size);
+	if (admin && rc == 0) {
+		bound[n].admin = true;
+		rc = bind_all(server, config->admin, true, &bound[n++].address, why, why_size);
+	}
+	*count = n;
+	return rc;
+}
+
+/* Media first. */
+static void
+log_listeners(const struct bound *bound, size_t count)
+{
+	for (int admin = 0; admin <= 1; admin++) {
+		for (size_t i = 0; i < count; i++) {
+			char text[LISTEN_TEXT_MAX];
+
+			if (bound[i].admin != admin)
+				continue;
+			listen_format(&bound[i].address, text);
+			log_notice(admin ? "admin listening on %s" : "listening on %s", text);
+		}
 	}
 }
 
 int
 server_start(struct server *server, struct store *store, char *why, size_t why_size)
 {
-	struct listen_address *addresses =
-		calloc(server->config.listen_count + 1, sizeof(*addresses));
+	struct bound *bound = calloc(server->config.listen_count + server->config.socket_count + 1,
+				     sizeof(*bound));
+	size_t count = 0;
 	int rc = -ENOMEM;
 
-	if (addresses == NULL)
+	if (bound == NULL)
 		snprintf(why, why_size, "can't listen: out of memory");
 	else
-		rc = bind_listeners(server, addresses, why, why_size);
+		rc = bind_listeners(server, bound, &count, why, why_size);
 	for (unsigned i = 0; i < server->config.workers && rc == 0; i++) {
 		rc = worker_start(server->workers[i], store);
 		if (rc != 0)
 			snprintf(why, why_size, "can't start a worker: %s", strerror(-rc));
 	}
 	if (rc == 0)
-		log_listeners(server, addresses);
+		log_listeners(bound, count);
 	else
 		server_stop(server);
-	free(addresses);
+	free(bound);
 	return rc;
+}
+
+bool
+server_moved(struct server *server)
+{
+	bool moved = true;
+
+	for (unsigned i = 0; i < server->config.workers; i++)
+		moved = worker_moved(server->workers[i]) && moved;
+	return moved;
 }
 
 void

@@ -7,6 +7,7 @@
 #ifndef SPILLWAY_HTTP_SERVER_H
 #define SPILLWAY_HTTP_SERVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,10 +17,19 @@
 struct server;
 struct store;
 
+/* A listening socket that the process was started with. */
+struct server_socket {
+	int fd;
+	bool admin;
+};
+
 struct server_config {
 	const char *const *listen; /* "ADDR:PORT", "[V6]:PORT"; port 0 picks a free one */
 	size_t listen_count;
 	const char *admin; /* the same, or NULL for no admin listener */
+	/* Used instead of the addresses of their kind; kept open by the caller until server_stop. */
+	const struct server_socket *sockets;
+	size_t socket_count;
 	unsigned workers;
 	struct settings *settings; /* to begin with; the caller keeps its reference */
 };
@@ -30,7 +40,7 @@ int server_new(const struct server_config *config, struct server **out);
 /* One mailbox per worker, for struct store_config. */
 struct mailbox *const *server_mailboxes(const struct server *server);
 
-/* Binds every listener (SO_REUSEPORT, one socket per worker), logs "listening on ADDR:PORT" and
+/* Binds every listener (SO_REUSEPORT, one socket per worker; one that was inherited is shared by all), logs "listening on ADDR:PORT" and
  * "admin listening on ADDR:PORT" with the real ports, runs the workers. 0, or -errno with a whole
  * sentence in WHY that names the address. */
 int server_start(struct server *server, struct store *store, char *why, size_t why_size);
@@ -38,6 +48,9 @@ int server_start(struct server *server, struct store *store, char *why, size_t w
 /* From when this returns, every request that begins goes by SETTINGS; the caller keeps its reference.
  * Between server_start and server_stop. */
 void server_apply(struct server *server, struct settings *settings);
+
+/* Whether every worker's loop has turned since this was last asked, or since the start. */
+bool server_moved(struct server *server);
 
 /* Stops accepting, lets replies in flight finish within drain_ms, aborts the rest, joins the workers.
  * Afterwards no writer is open and nothing watches an object. */

@@ -5,6 +5,8 @@
 #include <event2/http.h>
 #include <event2/listener.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -111,6 +113,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	atomic_fetch_add_explicit(&worker->ticks, 1, memory_order_relaxed);
 	conn_sweep(worker, now);
 	for (struct listener *l = worker->listeners; l != NULL; l = l->next)
 		evconnlistener_enable(evhttp_bound_socket_get_listener(l->bound));
@@ -291,7 +294,10 @@ static void *
 thread_main(void *arg)
 {
 	struct worker *worker = arg;
+	char name[16];
 
+	snprintf(name, sizeof(name), "worker-%u", worker->index);
+	pthread_setname_np(pthread_self(), name);
 	event_base_loop(worker->base, EVLOOP_NO_EXIT_ON_EMPTY);
 	tear_down(worker);
 	/* The loop ended with no letter lent out; what the store posts for its own ends is here now. */
@@ -313,6 +319,16 @@ worker_start(struct worker *worker, struct store *store)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	worker->running = err == 0;
 	return -err;
+}
+
+bool
+worker_moved(struct worker *worker)
+{
+	uint64_t ticks = atomic_load_explicit(&worker->ticks, memory_order_relaxed);
+	bool moved = ticks != worker->ticks_seen;
+
+	worker->ticks_seen = ticks;
+	return moved;
 }
 
 void

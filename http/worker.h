@@ -68,6 +68,8 @@ struct worker {
 	struct letter news;     /* fresh has come */
 	struct settings *fresh; /* with its reference */
 	sem_t applied;          /* posted when it was taken over */
+	_Atomic uint64_t ticks; /* counted by the worker */
+	uint64_t ticks_seen;    /* by worker_moved; the main thread's */
 	pthread_t thread;
 	bool running;
 };
@@ -86,6 +88,9 @@ int worker_start(struct worker *worker, struct store *store);
 /* Tells the thread (the main one calls) to go by SETTINGS from now on; and waits until it does. */
 void worker_apply(struct worker *worker, struct settings *settings);
 void worker_applied(struct worker *worker);
+
+/* Whether its loop has turned since this was last asked. The main thread. */
+bool worker_moved(struct worker *worker);
 
 /* Tells the thread to drain and end (any thread), and waits for that. */
 void worker_stop(struct worker *worker);

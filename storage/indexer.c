@@ -155,6 +155,7 @@ indexer_main(void *arg)
 	struct index_queue ops = STAILQ_HEAD_INITIALIZER(ops);
 	bool more = false;
 
+	pthread_setname_np(pthread_self(), "indexer");
 	pthread_mutex_lock(&indexer->lock);
 	for (;;) {
 		while (STAILQ_EMPTY(&indexer->queue) && !indexer->stopping)

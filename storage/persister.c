@@ -44,7 +44,9 @@ struct persister {
 	struct volume *active;
 	struct batch batch;
 	XXH3_state_t *hash;
-	_Atomic int health; /* 0 or -errno; the persister's */
+	_Atomic int health;      /* 0 or -errno; the persister's */
+	_Atomic uint64_t rounds; /* of its loop; the persister's */
+	uint64_t rounds_seen;    /* by persister_moved; the main thread's */
 };
 
 static struct persister *
@@ -443,10 +445,12 @@ persister_main(void *arg)
 	struct persister *p = arg;
 	int64_t tick_ms = 0;
 
+	pthread_setname_np(pthread_self(), "persister");
 	for (;;) {
 		int timeout = collect_due(p);
 		struct pollfd pfd = {.fd = p->mailbox.fd, .events = POLLIN};
 
+		atomic_fetch_add_explicit(&p->rounds, 1, memory_order_relaxed);
 		if (clock_mono_ms() >= tick_ms) {
 			handover_tick(p->store);
 			tick_ms = clock_mono_ms() + TICK_MS;
@@ -545,4 +549,14 @@ int
 persister_health(const struct persister *p)
 {
 	return atomic_load(&p->health);
+}
+
+bool
+persister_moved(struct persister *p)
+{
+	uint64_t rounds = atomic_load_explicit(&p->rounds, memory_order_relaxed);
+	bool moved = rounds != p->rounds_seen;
+
+	p->rounds_seen = rounds;
+	return moved;
 }

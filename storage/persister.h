@@ -11,6 +11,7 @@
 #ifndef SPILLWAY_STORAGE_PERSISTER_H
 #define SPILLWAY_STORAGE_PERSISTER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct persister;
@@ -41,6 +42,10 @@ void persister_relog(struct persister *persister, struct relog *relog);
 
 /* The reclaimer, after reclaim_need: there is room now, or store->full says that there is none to be had. */
 void persister_answer_room(struct persister *persister);
+
+/* The main thread: whether its loop has turned since this was last asked. It does twice a second, unless the disk
+ * does not answer. */
+bool persister_moved(struct persister *persister);
 
 /* 0, or -errno of the last attempt to write when nothing could be written since. */
 int persister_health(const struct persister *persister);

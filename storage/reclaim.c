@@ -223,6 +223,7 @@ reclaim_main(void *arg)
 	struct pollfd pfd = {.fd = r->mailbox.fd, .events = POLLIN};
 	int timeout = 0;
 
+	pthread_setname_np(pthread_self(), "reclaimer");
 	while (!r->stopping) {
 		bool more;
 

@@ -205,6 +205,12 @@ store_ready(struct store *store, char *why, size_t why_size)
 	return err;
 }
 
+bool
+store_moved(struct store *store)
+{
+	return persister_moved(store->persister);
+}
+
 /* What the table says of PATH; its shard is locked. */
 static int
 find_locked(struct table_shard *shard, struct table_entry *entry, struct object **out)

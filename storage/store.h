@@ -56,6 +56,9 @@ void store_adjust(struct store *store, const struct store_config *config);
 /* What /readyz asks: 0, or -errno with the reason why new bytes can't be stored now. */
 int store_ready(struct store *store, char *why, size_t why_size);
 
+/* Whether the thread that writes volumes has moved on since this was last asked. One thread asks. */
+bool store_moved(struct store *store);
+
 /* The current version of PATH, if that is known without the disk.
  *   0        *OUT holds a reference
  *   -ENOENT  there is none

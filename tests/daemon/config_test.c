@@ -44,7 +44,7 @@ a_file_sets_what_it_names_and_nothing_else(void **state)
 	assert_string_equal(config.options.data_dir, "/srv/media");
 	assert_int_equal(config.options.listen.count, 2);
 	assert_string_equal(config.options.listen.items[1], "[::1]:80");
-	assert_int_equal(config.options.drain_timeout_ms, 5000);
+	assert_int_equal(config.options.drain_timeout_ms, 10000);
 	assert_int_equal(config.rule_count, 0);
 	config_free(&config);
 }

@@ -43,7 +43,7 @@ defaults_are_those_of_the_contract(void **state)
 	assert_int_equal(o.head_timeout_ms, 10000);
 	assert_int_equal(o.ingest_idle_ms, 60000);
 	assert_int_equal(o.send_timeout_ms, 30000);
-	assert_int_equal(o.drain_timeout_ms, 5000);
+	assert_int_equal(o.drain_timeout_ms, 10000);
 	assert_int_equal(o.resume_window_ms, 10000);
 	assert_int_equal(o.writer_takeover_ms, 5000);
 	assert_int_equal(o.log_level, LOG_LEVEL_NOTICE);

@@ -34,14 +34,16 @@ signal_then_wait(void)
 	signals_block();
 	raise(SIGPIPE);
 	raise(SIGHUP);
-	if (signals_wait() != SIGNALS_RELOAD)
+	if (signals_wait(-1) != SIGNALS_RELOAD)
 		_exit(1);
 	raise(SIGTERM);
-	if (signals_wait() != SIGNALS_STOP)
+	if (signals_wait(-1) != SIGNALS_STOP)
 		_exit(2);
 	raise(SIGINT);
-	if (signals_wait() != SIGNALS_STOP)
+	if (signals_wait(-1) != SIGNALS_STOP)
 		_exit(3);
+	if (signals_wait(0) != SIGNALS_TICK || signals_wait(20) != SIGNALS_TICK)
+		_exit(4);
 	_exit(0);
 }
 
@@ -55,7 +57,7 @@ hurry_then_signal(void)
 }
 
 static void
-stop_and_reload_are_told_apart(void **state)
+stop_reload_and_nothing_are_told_apart(void **state)
 {
 	(void)state;
 	assert_int_equal(in_child(signal_then_wait), 0);
@@ -75,7 +77,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(stop_and_reload_are_told_apart),
+		cmocka_unit_test(stop_reload_and_nothing_are_told_apart),
 		cmocka_unit_test(a_second_stop_ends_the_process_at_once),
 	};
 

@@ -63,11 +63,14 @@ class Server:
         env = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:abort_on_error=0",
                    UBSAN_OPTIONS="print_stacktrace=1")
         env.setdefault("TSAN_OPTIONS", "halt_on_error=0")
-        self.process = subprocess.Popen(
-            self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, preexec_fn=with_parent_dies, env=env)
+        self.process = self.popen(self.command(), env)
         self.reader = threading.Thread(target=self.read_log, args=(self.process.stderr,), daemon=True)
         self.reader.start()
+
+    def popen(self, command, env, **options):
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, preexec_fn=with_parent_dies, env=env, **options)
 
     def read_log(self, pipe):
         for line in pipe:

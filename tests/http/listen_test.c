@@ -1,5 +1,6 @@
 /* listen_test.c - addresses, and ports that are shared with nobody else. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -66,6 +67,47 @@ sockets_of_one_server_share_a_port_and_others_do_not_get_it(void **state)
 	close(third);
 }
 
+static void
+a_socket_of_somebody_else_is_used_as_it_is(void **state)
+{
+	struct listen_address address, other;
+	int fd, flags;
+
+	(void)state;
+	assert_int_equal(listen_parse("127.0.0.1:0", &address), 0);
+	assert_int_equal(listen_open(&address, true, &fd), 0);
+	flags = fcntl(fd, F_GETFL);
+	assert_int_equal(fcntl(fd, F_SETFL, flags & ~O_NONBLOCK), 0);
+	assert_int_equal(listen_adopt(fd, &other), 0);
+	assert_int_equal(other.length, address.length);
+	assert_memory_equal(&other.sa, &address.sa, address.length);
+	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	close(fd);
+}
+
+static void
+what_does_not_listen_on_tcp_is_not_adopted(void **state)
+{
+	static const int kinds[][2] = {
+		{AF_INET, SOCK_STREAM}, {AF_INET, SOCK_DGRAM}, {AF_UNIX, SOCK_STREAM}};
+	struct listen_address address;
+	int ends[2];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		int fd = socket(kinds[i][0], kinds[i][1], 0);
+
+		assert_true(fd >= 0);
+		assert_int_equal(listen_adopt(fd, &address), -EINVAL);
+		close(fd);
+	}
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(listen_adopt(ends[0], &address), -ENOTSOCK);
+	close(ends[0]);
+	close(ends[1]);
+	assert_int_equal(listen_adopt(ends[0], &address), -EBADF);
+}
+
 int
 main(void)
 {
@@ -73,6 +115,8 @@ main(void)
 		cmocka_unit_test(addresses_are_read_and_written),
 		cmocka_unit_test(what_is_no_address_is_refused),
 		cmocka_unit_test(sockets_of_one_server_share_a_port_and_others_do_not_get_it),
+		cmocka_unit_test(a_socket_of_somebody_else_is_used_as_it_is),
+		cmocka_unit_test(what_does_not_listen_on_tcp_is_not_adopted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
