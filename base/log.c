@@ -1,9 +1,11 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +13,26 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 #define LINE_MAX_BYTES 2048
 
+/* Of one kind. */
+#define BURST 20
+#define WINDOW_MS 10000
+#define KINDS 128 /* a power of two; more than there are warnings and errors in the program */
+
 static _Atomic(enum log_level) threshold = LOG_LEVEL_NOTICE;
+
+struct kind {
+	const char *format;
+	int64_t since_ms; /* mono */
+	unsigned lines;   /* written since then */
+	unsigned dropped;
+};
+
+static pthread_mutex_t kinds_lock = PTHREAD_MUTEX_INITIALIZER; /* guards kinds */
+static struct kind kinds[KINDS];
 
 void
 log_set_level(enum log_level level)
@@ -86,20 +105,72 @@ escape(const char *text, char *out, size_t size)
 	return n;
 }
 
+static struct kind *
+find_kind(const char *format)
+{
+	size_t start = ((uintptr_t)format >> 3) % KINDS;
+
+	for (size_t i = 0; i < KINDS; i++) {
+		struct kind *kind = &kinds[(start + i) % KINDS];
+
+		if (kind->format == NULL || kind->format == format) {
+			kind->format = format;
+			return kind;
+		}
+	}
+	return NULL;
+}
+
+/* Whether a line of this kind may be written; *DROPPED of them were not. */
+static bool
+may_write(const char *format, unsigned *dropped)
+{
+	int64_t now = clock_mono_ms();
+	struct kind *kind;
+	bool may;
+
+	pthread_mutex_lock(&kinds_lock);
+	kind = find_kind(format);
+	may = kind == NULL || kind->lines < BURST || now - kind->since_ms >= WINDOW_MS;
+	*dropped = 0;
+	if (kind != NULL && may) {
+		if (now - kind->since_ms >= WINDOW_MS) {
+			kind->since_ms = now;
+			kind->lines = 0;
+		}
+		kind->lines++;
+		*dropped = kind->dropped;
+		kind->dropped = 0;
+	} else if (kind != NULL) {
+		kind->dropped++;
+	}
+	pthread_mutex_unlock(&kinds_lock);
+	return may;
+}
+
 void
 log_line(enum log_level level, const char *format, ...)
 {
 	char text[LINE_MAX_BYTES], line[LINE_MAX_BYTES + 1];
 	int saved = errno;
+	unsigned dropped = 0;
 	size_t length;
 	ssize_t n;
 	va_list args;
 
 	if (level > atomic_load_explicit(&threshold, memory_order_relaxed))
 		return;
+	if (level <= LOG_LEVEL_WARNING && !may_write(format, &dropped)) {
+		errno = saved;
+		return;
+	}
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	if (dropped > 0) {
+		length = strlen(text);
+		snprintf(text + length, sizeof(text) - length, " dropped_before=%u", dropped);
+	}
 	length = format_prefix(level, line, sizeof(line));
 	length += escape(text, line + length, LINE_MAX_BYTES - length);
 	line[length++] = '\n';

@@ -3,7 +3,8 @@
  * Threads  any; a line is written with one write(2) and never torn.
  * Form     "<5>text key=value ..." when standard error is the journal's (JOURNAL_STREAM
  *          says so), else "2026-01-31T12:00:00.123Z notice text key=value ...".
- * Limits   2 KiB a line; what is longer is cut. errno is left alone.
+ * Limits   2 KiB a line; what is longer is cut. errno is left alone. Warnings and errors of one kind, which is one
+ *          format, are 20 in ten seconds at most; the next one says how many were dropped before it.
  */
 #ifndef SPILLWAY_BASE_LOG_H
 #define SPILLWAY_BASE_LOG_H

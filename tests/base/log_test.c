@@ -14,7 +14,17 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+
+/* The clock of this program, instead of base/clock.c's. */
+static int64_t now_ms;
+
+int64_t
+clock_mono_ms(void)
+{
+	return now_ms;
+}
 
 static char captured[4 * 1024 * 1024];
 static int kept_stderr = -1;
@@ -143,6 +153,43 @@ errno_survives(void **state)
 	capture_end();
 }
 
+static unsigned
+lines_captured(const char *text)
+{
+	unsigned lines = 0;
+
+	for (const char *at = captured; (at = strstr(at, text)) != NULL; at++)
+		lines++;
+	return lines;
+}
+
+static void
+say_often(unsigned times)
+{
+	for (unsigned i = 0; i < times; i++)
+		log_error("the same again number=%u", i);
+}
+
+static void
+a_flood_of_one_kind_is_cut_and_counted(void **state)
+{
+	(void)state;
+	capture_begin();
+	now_ms += 60000;
+	say_often(100);
+	log_error("another");
+	now_ms += 9999;
+	say_often(1);
+	now_ms += 1;
+	say_often(1);
+	say_often(1);
+	capture_end();
+	assert_int_equal(lines_captured("the same again"), 20 + 2);
+	assert_int_equal(lines_captured("another\n"), 1);
+	assert_int_equal(lines_captured("dropped_before"), 1);
+	assert_non_null(strstr(captured, " the same again number=0 dropped_before=81\n"));
+}
+
 #define WRITERS 4
 #define LINES 500
 
@@ -187,6 +234,7 @@ main(void)
 		cmocka_unit_test(an_endless_line_is_cut_and_still_ends),
 		cmocka_unit_test(the_journal_gets_priorities_only_on_its_own_stream),
 		cmocka_unit_test(errno_survives),
+		cmocka_unit_test(a_flood_of_one_kind_is_cut_and_counted),
 		cmocka_unit_test(threads_do_not_tear_each_others_lines),
 	};
 
