@@ -97,6 +97,8 @@
 	  "Objects that were removed because their time was over.")                                \
 	X(evicted_total, counter, "spillway_evicted_total", "",                                    \
 	  "Objects that were removed to make room on the disk.")                                   \
+	X(access_log_dropped_total, counter, "spillway_access_log_dropped_total", "",              \
+	  "Lines of the access log that could not be written.")                                    \
 	X(readers_cut_total, counter, "spillway_readers_cut_total", "",                            \
 	  "Replies ended before their end, by us.")
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/spool.h"
 #include "daemon/command.h"
 #include "daemon/config.h"
 #include "daemon/datadir.h"
@@ -29,6 +30,7 @@ struct daemon {
 	struct settings *settings; /* what requests go by now */
 	struct server_socket *sockets; /* inherited */
 	size_t socket_count;
+	struct spool *access_log; /* or NULL */
 	struct server *server;
 	struct store *store;
 	char why[512]; /* the reason of the step that failed */
@@ -94,11 +96,32 @@ cores(void)
 }
 
 static int
+access_log_open(struct daemon *d)
+{
+	const struct options *o = &d->config.options;
+	const char *path = strcmp(o->access_log, "stderr") != 0 ? o->access_log : NULL;
+	int rc = 0;
+
+	d->workers = o->workers != 0 ? o->workers : cores();
+	if (strcmp(o->access_log, "off") != 0)
+		rc = spool_open(path, d->workers, &d->access_log);
+	if (rc != 0)
+		snprintf(d->why, sizeof(d->why), "can't open the access log %s: %s", o->access_log,
+			 strerror(-rc));
+	return rc;
+}
+
+static void
+access_log_close(struct daemon *d)
+{
+	spool_close(&d->access_log);
+}
+
+static int
 server_create(struct daemon *d)
 {
 	const struct options *o = &d->config.options;
 
-	d->workers = o->workers != 0 ? o->workers : cores();
 	return server_new(
 		&(struct server_config){
 			.listen = (const char *const *)o->listen.items,
@@ -108,6 +131,8 @@ server_create(struct daemon *d)
 			.socket_count = d->socket_count,
 			.workers = d->workers,
 			.settings = d->settings,
+			.access_log = d->access_log,
+			.access_format = (enum access_format)o->access_log_format,
 		},
 		&d->server);
 }
@@ -171,6 +196,7 @@ static const struct step {
 	{"signals", signals_start, NULL},
 	{"settings", settings_start, settings_stop},
 	{"sockets", sockets_take, sockets_close},
+	{"access log", access_log_open, access_log_close},
 	{"server", server_create, server_destroy},
 	{"store", store_start, store_stop},
 	{"listeners", listeners_start, listeners_stop},
@@ -246,6 +272,10 @@ attend(struct daemon *d)
 		switch (signals_wait(watchdog_ms)) {
 		case SIGNALS_RELOAD:
 			reload(d);
+			break;
+		case SIGNALS_REOPEN:
+			if (d->access_log != NULL)
+				spool_reopen(d->access_log);
 			break;
 		case SIGNALS_TICK:
 			report_alive(d);

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/units.h"
+#include "http/access_line.h"
 #include "storage/store.h"
 
 static const char *const log_levels[] = {
@@ -16,6 +17,12 @@ static const char *const log_levels[] = {
 	[LOG_LEVEL_WARNING] = "warning",
 	[LOG_LEVEL_NOTICE] = "notice",
 	[LOG_LEVEL_DEBUG] = "debug",
+	NULL,
+};
+
+static const char *const access_formats[] = {
+	[ACCESS_COMBINED] = "combined",
+	[ACCESS_JSON] = "json",
 	NULL,
 };
 
@@ -85,6 +92,10 @@ const struct option_key options_keys[] = {
 	 "a stop waits this long for uploads and replies in flight"},
 	{"log_level", OPTION_CHOICE, AT(log_level), 0, 0, log_levels, "notice",
 	 "error, warning, notice or debug"},
+	{"access_log", OPTION_TEXT, AT(access_log), 0, 0, NULL, "off",
+	 "file that gets a line for each request, or stderr, or off"},
+	{"access_log_format", OPTION_CHOICE, AT(access_log_format), 0, 0, access_formats,
+	 "combined", "combined or json"},
 	{NULL, OPTION_TEXT, 0, 0, 0, NULL, NULL, NULL},
 };
 

@@ -47,7 +47,9 @@ struct options {
 	int64_t drain_timeout_ms;
 	int64_t resume_window_ms;
 	int64_t writer_takeover_ms;
-	int log_level; /* enum log_level */
+	int log_level;         /* enum log_level */
+	char *access_log;      /* a path, "off" or "stderr" */
+	int access_log_format; /* enum access_format */
 };
 
 enum option_kind {

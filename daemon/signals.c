@@ -15,6 +15,7 @@ expected(void)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
 	return set;
 }
 
@@ -43,6 +44,8 @@ signals_wait(int64_t timeout_ms)
 	switch (number) {
 	case SIGHUP:
 		return SIGNALS_RELOAD;
+	case SIGUSR1:
+		return SIGNALS_REOPEN;
 	case SIGTERM:
 	case SIGINT:
 		return SIGNALS_STOP;

@@ -11,10 +11,11 @@
 enum signals_event {
 	SIGNALS_STOP,   /* SIGTERM or SIGINT */
 	SIGNALS_RELOAD, /* SIGHUP */
+	SIGNALS_REOPEN, /* SIGUSR1 */
 	SIGNALS_TICK,   /* none: the time is over */
 };
 
-/* Keeps SIGTERM, SIGINT and SIGHUP for signals_wait and ignores SIGPIPE. */
+/* Keeps SIGTERM, SIGINT, SIGHUP and SIGUSR1 for signals_wait and ignores SIGPIPE. */
 void signals_block(void);
 
 /* Sleeps until one of them comes, or came since signals_block; for at most TIMEOUT_MS, unless that is

@@ -118,25 +118,34 @@ conn_watch(struct conn *conn)
 	bufferevent_enable(conn->bev, EV_READ);
 }
 
-void
-conn_drop_head(struct conn *conn)
+static void
+free_head(struct conn *conn)
 {
 	free(conn->text);
 	conn->text = NULL;
 	conn->text_length = conn->scanned = 0;
 }
 
-static void
-forget_request(struct conn *conn)
+void
+conn_drop_head(struct conn *conn)
 {
-	conn_drop_head(conn);
+	if (conn->worker->config->access_log == NULL)
+		free_head(conn);
+}
+
+/* WHOLE: its reply is. */
+static void
+forget_request(struct conn *conn, bool whole)
+{
+	access_end(conn, whole);
+	free_head(conn);
 	conn->evreq = NULL;
 }
 
 void
 conn_next(struct conn *conn)
 {
-	forget_request(conn);
+	forget_request(conn, true);
 	if (conn->no_read_timeout)
 		restore_timeouts(conn);
 	conn->deadline_ms = 0;
@@ -154,7 +163,7 @@ on_complete(struct evhttp_request *evreq, void *arg)
 
 	CHECK(conn->evreq == evreq && conn->gone == NULL);
 	if (conn->close_after) {
-		forget_request(conn);
+		forget_request(conn, true);
 		return;
 	}
 	conn->completing = true;
@@ -213,7 +222,7 @@ on_close(struct evhttp_connection *evcon, void *arg)
 	if (conn->evreq != NULL && !conn->replied &&
 	    evhttp_request_get_connection(conn->evreq) == NULL)
 		evhttp_request_free(conn->evreq);
-	forget_request(conn);
+	forget_request(conn, false);
 	conn->evcon = NULL;
 	bufferevent_disable(conn->bev, EV_READ | EV_WRITE);
 	if (conn->lingering_close)
@@ -228,6 +237,7 @@ conn_begin_reply(struct conn *conn)
 	conn->replied = conn->close_after = conn->lingering_close = false;
 	conn->body_broken = false;
 	conn->continue_due = conn->head.expect_continue;
+	access_begin(conn);
 }
 
 void

@@ -21,6 +21,7 @@
 #include <event2/bufferevent.h>
 #include <event2/http.h>
 
+#include "http/access.h"
 #include "http/body.h"
 #include "http/head.h"
 #include "http/worker.h"
@@ -56,6 +57,8 @@ struct conn {
 	struct body body;
 	bool framing;    /* the framer is at work on the input */
 	bool completing; /* evhttp ends a reply: it takes the next request when it is done with that */
+
+	struct access access;
 
 	/* The reply. */
 	bool direct;                    /* made at once, without evhttp so far; see direct.h */
@@ -93,7 +96,7 @@ void conn_detach(struct conn *conn);
 /* The handler waits for long before it replies: silence is no fault, but that the client leaves is told. */
 void conn_watch(struct conn *conn);
 
-/* The text of the head is not needed any more: a reader may wait for long. */
+/* The text of the head is not needed any more, except for the access log: a reader may wait for long. */
 void conn_drop_head(struct conn *conn);
 
 /* Ends the connection now. The handler is not told. */

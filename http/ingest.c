@@ -139,6 +139,7 @@ seal(struct ingest *in)
 	event_del(&in->readable);
 	in->sealed_us = clock_mono_us();
 	wait_for_letter(in, INGEST_SEALING);
+	in->conn->access.object = "complete";
 	writer_finish(&in->writer, &in->receipt);
 }
 
@@ -173,6 +174,7 @@ pump(struct ingest *in)
 	}
 	rc = intake_read(&in->intake, in->conn, in->writer);
 	metric_add(METRIC_ingest_bytes_total, (int64_t)(in->intake.length - before));
+	in->conn->access.received += in->intake.length - before;
 	switch (-rc) {
 	case 0:
 		if (body_done(&in->conn->body)) {
@@ -243,6 +245,7 @@ begin(struct ingest *in)
 	in->intake.length = object_status(writer_object(in->writer)).length;
 	in->intake.end = in->upload.end;
 	in->counted = true;
+	in->conn->access.object = "incomplete"; /* until its end is there */
 	metric_add(METRIC_writers, 1);
 	reply_continue(in->conn);
 	pump(in);

@@ -252,6 +252,7 @@ pump(struct live *live)
 		}
 		if (chunk_is_out(live)) {
 			metric_add(METRIC_sent_bytes_total, (int64_t)live->length);
+			live->conn->access.sent += live->length;
 			budget -= live->length < budget ? live->length : budget;
 			live->offset += live->length;
 			live->length = 0;

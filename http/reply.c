@@ -154,7 +154,7 @@ must_close(const struct conn *conn)
 _Static_assert(PER_METHOD == sizeof(phrases) / sizeof(phrases[0]), "a counter for each status");
 
 static void
-count(const struct conn *conn, int code)
+count(struct conn *conn, int code)
 {
 	static const unsigned columns[] = {
 		[METHOD_GET] = 0,    [METHOD_HEAD] = 1, [METHOD_PUT] = 2,     [METHOD_POST] = 2,
@@ -165,7 +165,9 @@ count(const struct conn *conn, int code)
 	while (phrases[row].code != code)
 		row++;
 	metric_add(METRIC_replies_GET_200 + column * PER_METHOD + row, 1);
-	metric_observe(HISTOGRAM_first_byte, clock_mono_us() - conn->begun_us);
+	conn->access.status = code;
+	conn->access.first_us = clock_mono_us();
+	metric_observe(HISTOGRAM_first_byte, conn->access.first_us - conn->begun_us);
 }
 
 /* What every reply has, and whether it is the connection's last. */
@@ -224,6 +226,8 @@ static void
 send_reply(struct conn *conn, int code, struct evbuffer *body)
 {
 	complete(conn);
+	if (body != NULL)
+		conn->access.sent += evbuffer_get_length(body);
 	if (conn->direct) {
 		direct_reply(conn, code, phrase(code), body);
 		return;
@@ -293,6 +297,7 @@ void
 reply_chunk(struct conn *conn, struct evbuffer *part, void (*drained)(void *handler))
 {
 	conn->drained = drained;
+	conn->access.sent += evbuffer_get_length(part);
 	evhttp_send_reply_chunk_with_cb(conn->evreq, part, on_drained, conn);
 	queued(conn);
 }

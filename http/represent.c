@@ -203,9 +203,11 @@ represent(struct conn *conn, struct object *object)
 	switch (status.state) {
 	case OBJECT_LIVE:
 	case OBJECT_INCOMPLETE:
+		conn->access.object = status.state == OBJECT_LIVE ? "live" : "incomplete";
 		represent_growing(conn, object, status, policy.cache_control);
 		return;
 	case OBJECT_COMPLETE:
+		conn->access.object = "complete";
 		represent_complete(conn, object, status.length, policy.cache_control);
 		return;
 	case OBJECT_GONE:

@@ -12,9 +12,11 @@
 #include <stdint.h>
 
 #include "base/mailbox.h"
+#include "http/access_line.h"
 #include "http/settings.h"
 
 struct server;
+struct spool;
 struct store;
 
 /* A listening socket that the process was started with. */
@@ -32,6 +34,8 @@ struct server_config {
 	size_t socket_count;
 	unsigned workers;
 	struct settings *settings; /* to begin with; the caller keeps its reference */
+	struct spool *access_log;  /* NULL for none; outlives the server, and has a slot for each worker */
+	enum access_format access_format;
 };
 
 /* Copies what it needs of CONFIG. 0 or -errno. */

@@ -36,6 +36,9 @@ signal_then_wait(void)
 	raise(SIGHUP);
 	if (signals_wait(-1) != SIGNALS_RELOAD)
 		_exit(1);
+	raise(SIGUSR1);
+	if (signals_wait(-1) != SIGNALS_REOPEN)
+		_exit(5);
 	raise(SIGTERM);
 	if (signals_wait(-1) != SIGNALS_STOP)
 		_exit(2);
