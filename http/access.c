@@ -35,7 +35,7 @@ sent(struct conn *conn, bool whole)
 void
 access_end(struct conn *conn, bool whole)
 {
-	const struct server_config *config = conn->worker->config;
+	const struct worker *worker = conn->worker;
 	const struct access *access = &conn->access;
 	int64_t now_us;
 	struct access_entry entry;
@@ -45,7 +45,7 @@ access_end(struct conn *conn, bool whole)
 	if (!access->open)
 		return;
 	conn->access.open = false;
-	if (config->access_log == NULL)
+	if (worker->access_log == NULL)
 		return;
 	now_us = clock_mono_us();
 	if (conn->evcon != NULL)
@@ -69,6 +69,6 @@ access_end(struct conn *conn, bool whole)
 		head_find(&conn->head, "referer", &entry.referer);
 		head_find(&conn->head, "user-agent", &entry.agent);
 	}
-	spool_put(config->access_log, conn->worker->index, line,
-		  access_line(config->access_format, &entry, line));
+	spool_put(worker->access_log, worker->index, line,
+		  access_line(worker->access_format, &entry, line));
 }

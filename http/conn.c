@@ -129,7 +129,7 @@ free_head(struct conn *conn)
 void
 conn_drop_head(struct conn *conn)
 {
-	if (conn->worker->config->access_log == NULL)
+	if (conn->worker->access_log == NULL)
 		free_head(conn);
 }
 

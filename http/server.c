@@ -72,6 +72,8 @@ server_new(const struct server_config *config, struct server **out)
 		rc = worker_new(i, config->settings, &server->workers[i]);
 		if (rc != 0)
 			goto fail;
+		server->workers[i]->access_log = config->access_log;
+		server->workers[i]->access_format = config->access_format;
 		server->mailboxes[i] = &server->workers[i]->mailbox;
 	}
 	*out = server;

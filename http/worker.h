@@ -48,6 +48,8 @@ struct worker {
 	struct event *tick; /* deadlines, every WORKER_TICK_MS */
 	struct event *reap; /* made active when a connection is dead */
 	struct face media, admin;
+	struct spool *access_log; /* NULL for none; set before the thread starts, not its own */
+	enum access_format access_format;
 	struct listener *listeners;
 	struct conn **by_fd; /* connections with a request, by descriptor */
 	size_t by_fd_size;
