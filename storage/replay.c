@@ -19,7 +19,7 @@
 
 struct replay {
 	struct store *store;
-	uint64_t highest; /* id or sequence number seen */
+	uint64_t highest;  /* id or sequence number seen */
 	uint64_t *applied; /* of each volume in numbers */
 	const uint32_t *numbers;
 	size_t count;
@@ -140,7 +140,7 @@ replay_records(struct replay *r, struct volume *volume, uint64_t from)
 static int
 replay_volume(struct replay *r, uint32_t number, uint64_t from)
 {
-	struct volume *volume;
+	struct volume *volume = NULL;
 	int err = volumes_open(&r->store->volumes, number, &volume);
 
 	if (err == -EBADMSG) {
@@ -148,10 +148,13 @@ replay_volume(struct replay *r, uint32_t number, uint64_t from)
 			  (unsigned)number);
 		return 0;
 	}
-	if (err == 0) {
+	/* A killed process may have written what it did not sync; once it is in the catalog, nobody would write
+	 * it again (invariant 8). */
+	if (err == 0 && r->store->config.sync)
+		err = volume_sync(volume);
+	if (err == 0)
 		err = replay_records(r, volume, from);
-		volume_put(&volume);
-	}
+	volume_put(&volume);
 	if (err == -EPROTO)
 		snprintf(r->why, r->why_size,
 			 "%s/volumes/%010u.vol was written by a newer spillway (this one reads "
@@ -313,9 +316,8 @@ replay(struct store *store, char *why, size_t why_size)
 				   (unsigned long long)r.records, r.torn, r.count);
 	} else if (why[0] == '\0') {
 		snprintf(why, why_size,
-			 err == -EPROTO
-				 ? "%s/" CATALOG_NAME " was written by a newer spillway: %s"
-				 : "cannot open the catalog in %s: %s",
+			 err == -EPROTO ? "%s/" CATALOG_NAME " was written by a newer spillway: %s"
+					: "cannot open the catalog in %s: %s",
 			 store->config.data_dir, strerror(-err));
 	}
 	replay_batch_free(&r.batch);

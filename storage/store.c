@@ -39,6 +39,25 @@ store_next_number(struct store *store)
 	return atomic_fetch_add(&store->last_number, 1) + 1;
 }
 
+/* The name of the data directory: without it, all that is in it is lost. Who may not read the folder that it is
+ * in did not make it. */
+static int
+sync_own_name(struct store *store, char *why, size_t why_size)
+{
+	int fd = openat(store->dirfd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = 0;
+
+	if (fd < 0 && (errno == EACCES || errno == EPERM))
+		return 0;
+	if (fd < 0 || fsync(fd) != 0) {
+		err = -errno;
+		snprintf(why, why_size, "cannot sync the name of the data directory %s: %s",
+			 store->config.data_dir, strerror(-err));
+	}
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
 /* Creates the data directory if it is missing, and locks it against other processes. */
 static int
 lock_dir(struct store *store, char *why, size_t why_size)
@@ -66,7 +85,7 @@ lock_dir(struct store *store, char *why, size_t why_size)
 		snprintf(why, why_size, "another process serves the data directory %s", dir);
 		return -EBUSY;
 	}
-	return 0;
+	return store->config.sync ? sync_own_name(store, why, why_size) : 0;
 }
 
 static int

@@ -3,7 +3,8 @@
  * Invariant 6: no offset is ever written twice; a volume shrinks only by unlink, or by a batch that
  * failed and that nobody refers to. Hence a mapping of written bytes never changes under a reader.
  *
- * Threads  volume_append and volume_sync: the persister, or whoever created it. Everything else: any.
+ * Threads  volume_append and volume_sync: the persister, or whoever created it; volume_sync also the start.
+ *          Everything else: any.
  * Owns     the descriptor and the mapping, until the last volume_put.
  * Units    byte offsets from the start of the file.
  */

@@ -35,7 +35,8 @@ volumes_init(struct volumes *volumes, int dirfd, uint64_t volume_size, bool sync
 	volumes->bytes = 0;
 	volumes->count = 0;
 	pthread_mutex_init(&volumes->lock, NULL);
-	if (sync && fsync(dirfd) != 0)
+	/* Also the names that a killed process made or took away and did not sync. */
+	if (sync && (fsync(dirfd) != 0 || fsync(volumes->dirfd) != 0))
 		return -errno;
 	return 0;
 }
