@@ -99,6 +99,8 @@
 	  "Objects that were removed to make room on the disk.")                                   \
 	X(access_log_dropped_total, counter, "spillway_access_log_dropped_total", "",              \
 	  "Lines of the access log that could not be written.")                                    \
+	X(copied_bytes_total, counter, "spillway_copied_bytes_total", "",                          \
+	  "Bytes of objects that were copied out of volumes that were to go.")                     \
 	X(readers_cut_total, counter, "spillway_readers_cut_total", "",                            \
 	  "Replies ended before their end, by us.")
 

@@ -70,16 +70,6 @@ carry(struct reclaim *r, const struct record *record)
 	return 0;
 }
 
-/* Tells the indexer something that is in no volume. */
-static void
-submit(struct reclaim *r, struct index_op *op)
-{
-	struct index_queue queue = STAILQ_HEAD_INITIALIZER(queue);
-
-	STAILQ_INSERT_TAIL(&queue, op, link);
-	indexer_submit(r->store->indexer, &queue);
-}
-
 static int
 drop_grave(struct reclaim *r, const struct record *record)
 {
@@ -89,7 +79,7 @@ drop_grave(struct reclaim *r, const struct record *record)
 		return -ENOMEM;
 	op->record.kind = 0;
 	op->drop_grave = true;
-	submit(r, op);
+	reclaim_submit(r, op);
 	return 0;
 }
 
@@ -167,7 +157,7 @@ reclaim_bury(struct reclaim *r, struct reclaim_survey *survey, struct reclaim_vo
 	dying->gone = true;
 	r->buried++;
 	op->drop_volume = dying->file.number;
-	submit(r, op);
+	reclaim_submit(r, op);
 	return 0;
 }
 

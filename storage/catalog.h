@@ -31,7 +31,8 @@ struct extent {
 struct catalog_row {
 	uint64_t id, seq;
 	struct record_name name;      /* size: of an open version, what of it is stored */
-	bool open;                    /* no FINAL was seen */
+	bool open;                    /* no FINAL was seen, or bytes are missing */
+	bool damaged;                 /* bytes are missing that were there */
 	const struct extent *extents; /* ascending; NULL from catalog_list */
 	size_t nextents;
 };

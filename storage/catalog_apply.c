@@ -196,10 +196,13 @@ body_extent(const struct record *record, uint32_t number, uint64_t body)
 	};
 }
 
-/* Something newer of the path was applied before: the record's version is no more. */
+/* Something newer of the path was applied before, or a copy of the same version: the record's version is
+ * no more. */
 static bool
 is_overtaken(const struct record *record, const struct place *place)
 {
+	if (place->exists && place->row.seq == record->seq)
+		return place->row.id > record->id;
 	return (place->exists && place->row.seq > record->seq) ||
 	       (place->buried && place->grave.seq > record->seq);
 }
@@ -303,14 +306,12 @@ apply_final(struct catalog *catalog, const struct record *record, const struct e
 	bool same = place->exists && place->row.id == record->id;
 	bool was_inline = same && (place->row.flags & ENTRY_INLINE);
 	struct entry_underway opened;
-	bool underway, again = false;
+	bool underway;
 	int err;
 
 	if (is_overtaken(record, place))
 		return drop_overtaken(catalog, record, place);
 	err = load_underway(catalog, record->id, &underway, &opened);
-	if (err == 0 && underway) /* a copy of all its records was written, from a hidden OPEN on */
-		again = opened.hidden && same && !was_inline && place->row.seq == record->seq;
 	if (err == 0 && place->exists && !same)
 		err = drop_shown(catalog, &place->row);
 	if (err != 0)
@@ -336,8 +337,6 @@ apply_final(struct catalog *catalog, const struct record *record, const struct e
 			err = catalog_parts_put(catalog, record->id, body);
 		if (err == 0)
 			err = own(catalog, record, place);
-		if (err == 0 && again)
-			err = catalog_owners_drop(catalog, record->id, opened.volume);
 		if (err == 0)
 			err = settle(catalog, &row);
 	}

@@ -29,8 +29,8 @@ extents_add(struct extents *extents, const struct extent *extent)
 
 /* The extents of ID without a gap, *LENGTH bytes of at most MAX. */
 static int
-collect(struct catalog *catalog, MDB_txn *txn, uint64_t id, uint64_t max,
-	struct extents *extents, uint64_t *length)
+collect(struct catalog *catalog, MDB_txn *txn, uint64_t id, uint64_t max, struct extents *extents,
+	uint64_t *length)
 {
 	struct catalog_parts parts;
 	struct extent extent;
@@ -75,8 +75,9 @@ find_row(struct catalog *catalog, MDB_txn *txn, const char *path, unsigned char 
 	if (err != 0)
 		return err;
 	/* Two long paths may share a key, in theory. */
-	return row->name.path_length == length && memcmp(row->name.path, path, length) == 0 ?
-		       0 : -ENOENT;
+	return row->name.path_length == length && memcmp(row->name.path, path, length) == 0
+		       ? 0
+		       : -ENOENT;
 }
 
 static void
@@ -87,6 +88,7 @@ present(const struct entry_row *row, struct catalog_row *out)
 		.seq = row->seq,
 		.name = row->name,
 		.open = (row->flags & (ENTRY_OPEN | ENTRY_GAP)) != 0,
+		.damaged = (row->flags & ENTRY_GAP) != 0,
 	};
 }
 
@@ -117,8 +119,10 @@ catalog_find(struct catalog *catalog, const char *path,
 	mdb_txn_abort(txn);
 	if (err == 0) {
 		present(&row, &shown);
-		if (length != row.name.size)
+		if (length != row.name.size) {
 			shown.open = true;
+			shown.damaged |= (row.flags & ENTRY_OPEN) == 0;
+		}
 		shown.name.size = length;
 		shown.extents = extents.list;
 		shown.nextents = extents.count;
@@ -167,14 +171,15 @@ show(struct page *page, const struct entry_row *row, int *answer)
 	if (name->path_length < page->prefix_length ||
 	    memcmp(name->path, page->prefix, page->prefix_length) != 0)
 		return compare_bytes(name->path, name->path_length, page->prefix,
-				     page->prefix_length) < 0 ? 0 : PAGE_END;
+				     page->prefix_length) < 0
+			       ? 0
+			       : PAGE_END;
 	if (page->left == 0)
 		return PAGE_FULL;
 	page->left--;
 	present(row, &shown);
 	if (row->flags & ENTRY_OPEN) {
-		err = catalog_parts_last_end(page->catalog, page->txn, row->id,
-					     &shown.name.size);
+		err = catalog_parts_last_end(page->catalog, page->txn, row->id, &shown.name.size);
 		if (err != 0)
 			return err;
 	}
@@ -284,8 +289,7 @@ catalog_list(struct catalog *catalog, const char *prefix, const char *after, siz
 
 	if (err != 0)
 		return err;
-	err = catalog_error(
-		mdb_cursor_open(page.txn, catalog->tables[ENTRY_PATHS], &page.cursor));
+	err = catalog_error(mdb_cursor_open(page.txn, catalog->tables[ENTRY_PATHS], &page.cursor));
 	if (err == 0) {
 		if (after != NULL &&
 		    compare_bytes(after, page.after_length, prefix, page.prefix_length) > 0)

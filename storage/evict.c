@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "storage/reclaim_internal.h"
+#include "storage/survivors.h"
 
 #define BALLAST_NAME "BALLAST"
 #define BALLAST_SHARE 16 /* of a volume; a tombstone is a hundredth of what a small segment takes */
@@ -104,92 +105,50 @@ drop_ballast(struct reclaim *r)
 
 /* ---- one victim ------------------------------------------------------------------ */
 
-/* The path of the version that RECORD is of: 0, or -ENOENT if it is no more. *UNDERWAY: somebody writes it. */
+/* Removes the object at a survivor's path. */
 static int
-path_of(struct reclaim *r, const struct record *record, char path[STORE_PATH_MAX + 1],
-	bool *underway)
+remove_version(struct reclaim *r, const struct survivor *survivor)
 {
-	bool hidden = false;
-	int err = catalog_find_owner(r->store->catalog, record->id, path, STORE_PATH_MAX + 1,
-				     &hidden);
-
-	/* A version of one record has no owner, but a name in its record. */
-	if (err == -ENOENT && record->kind == RECORD_FINAL &&
-	    record->name.path_length <= STORE_PATH_MAX) {
-		memcpy(path, record->name.path, record->name.path_length);
-		path[record->name.path_length] = '\0';
-		err = 0;
-	}
-	if (err != 0)
-		return err;
-	*underway = hidden || reclaim_is_busy(r, path, record->id);
-	return 0;
-}
-
-/* Calls EACH for every version that has a record in VOLUME, often more than once, until it returns other
- * than 0. */
-static int
-for_each_version(struct reclaim *r, struct volume *volume,
-		 int (*each)(struct reclaim *r, const char *path, uint64_t id, bool underway))
-{
-	char path[STORE_PATH_MAX + 1];
-	struct volume_scan scan = {0};
-	struct record record;
-	uint64_t body;
-	int err = volume_scan_begin(volume, 0, &scan);
-
-	while (err == 0 && (err = volume_scan_next(&scan, &record, &body)) == 1) {
-		bool underway;
-
-		err = 0;
-		if (r->stopping)
-			err = -EINTR;
-		else if (record.kind != RECORD_TOMBSTONE)
-			err = path_of(r, &record, path, &underway);
-		if (err == 0 && record.kind != RECORD_TOMBSTONE)
-			err = each(r, path, record.id, underway);
-		if (err == -ENOENT)
-			err = 0;
-	}
-	volume_scan_end(&scan);
-	return err;
-}
-
-static int
-refuse_underway(struct reclaim *r, const char *path, uint64_t id, bool underway)
-{
-	(void)r;
-	(void)path;
-	(void)id;
-	return underway ? -EBUSY : 0;
-}
-
-static int
-remove_version(struct reclaim *r, const char *path, uint64_t id, bool underway)
-{
-	int err = underway ? -EBUSY : reclaim_remove(r, path, id);
+	int err = reclaim_remove(r, survivor->path, survivor->id);
 
 	if (err == 0)
 		metric_add(METRIC_evicted_total, 1);
-	return err;
+	return err == -ENOENT ? 0 : err;
 }
 
-/* Removes every object that has bytes in the volume. 0, -EBUSY if one of them is being written, -errno. */
+/* -EBUSY if one of SURVIVORS is being written. */
 static int
-empty(struct reclaim *r, const struct reclaim_volume *victim)
+refuse_underway(const struct survivors *survivors)
 {
+	for (size_t i = 0; i < survivors->count; i++)
+		if (survivors->list[i].underway)
+			return -EBUSY;
+	return 0;
+}
+
+/* Removes every object that has bytes in the volume; with MAY_COPY those that were read lately are copied
+ * first, as far as there is room. 0, -EBUSY if one of them is being written, -errno. */
+static int
+empty(struct reclaim *r, const struct reclaim_volume *victim, bool may_copy)
+{
+	struct survivors survivors = {0};
 	struct volume *volume;
 	int err = volumes_open(&r->store->volumes, victim->file.number, &volume);
 
 	if (err != 0)
 		return err;
-	err = for_each_version(r, volume, refuse_underway);
-	r->failure = 0;
+	err = survivors_find(r, volume, &survivors);
 	if (err == 0)
-		err = for_each_version(r, volume, remove_version);
+		err = refuse_underway(&survivors);
+	if (err == 0 && may_copy)
+		compact_keep_read(r, victim, &survivors);
+	r->failure = 0;
+	for (size_t i = 0; i < survivors.count && err == 0; i++)
+		err = r->stopping ? -EINTR : remove_version(r, &survivors.list[i]);
 	reclaim_await(r, 0);
 	if (err == -EBUSY) /* what is finished next must not go at once */
-		volume_touch(volume);
+		(void)volume_touch(volume);
+	survivors_free(&survivors);
 	volume_put(&volume);
 	return err != 0 ? err : r->failure;
 }
@@ -207,7 +166,7 @@ compare_used(const void *a, const void *b)
 
 /* Empties the volume that was not used for longest and can be. Whether there was one. */
 static bool
-empty_coldest(struct reclaim *r, struct reclaim_survey *survey)
+empty_coldest(struct reclaim *r, struct reclaim_survey *survey, bool may_copy)
 {
 	struct reclaim_volume **order = calloc(survey->count + 1, sizeof(struct reclaim_volume *));
 	bool found = false;
@@ -221,7 +180,7 @@ empty_coldest(struct reclaim *r, struct reclaim_survey *survey)
 			order[count++] = &survey->volumes[i];
 	qsort(order, count, sizeof(struct reclaim_volume *), compare_used);
 	for (size_t i = 0; i < count && !found && !r->stopping; i++) {
-		int err = empty(r, order[i]);
+		int err = empty(r, order[i], may_copy);
 
 		found = err == 0;
 		if (found) {
@@ -278,8 +237,9 @@ evict_run(struct reclaim *r)
 		return false;
 	over = atomic_load(&store->limits.evict) &&
 	       bytes_to_come(store, &survey) > atomic_load(&store->evict.limit);
-	if (over && !victim_waits(store, &survey))
-		over = empty_coldest(r, &survey);
+	/* Dead bytes before living ones. */
+	if (over && !victim_waits(store, &survey) && !compact_urgently(r))
+		over = empty_coldest(r, &survey, true);
 	free(survey.volumes);
 	return over;
 }
@@ -302,7 +262,7 @@ evict_now(struct reclaim *r)
 		}
 		if (!found && atomic_load(&r->store->limits.evict) &&
 		    reclaim_look(r, &survey) == 0) {
-			found = empty_coldest(r, &survey);
+			found = empty_coldest(r, &survey, false);
 			free(survey.volumes);
 		}
 		if (!found && !more)

@@ -32,20 +32,24 @@ struct stored_extent {
 
 struct object {
 	_Atomic unsigned refs;
-	_Atomic int state; /* enum object_state; leaves OBJECT_LIVE once, reaches OBJECT_GONE at last */
+	_Atomic int
+		state; /* enum object_state; leaves OBJECT_LIVE once, reaches OBJECT_GONE at last */
 	struct store *store;
 	uint64_t id;
-	_Atomic uint64_t seq; /* order of becoming current; 0 until then; set under the table's shard */
+	_Atomic uint64_t
+		seq; /* order of becoming current; 0 until then; set under the table's shard */
 	int64_t mtime_ms, expires_ms;
 	uint8_t etag[16]; /* set before state becomes OBJECT_COMPLETE */
 	struct tail tail;
-	_Atomic int64_t grown_us; /* mono; when its newest bytes came */
+	_Atomic int64_t grown_us;      /* mono; when its newest bytes came */
 	pthread_mutex_t lock;          /* guards extents and the front of the tail */
 	struct stored_extent *extents; /* ascending, without gaps from 0 */
 	unsigned nextents, extents_size;
 	_Atomic(struct fanout *) fanout; /* watch.c; made by the first watcher */
-	XXH3_state_t *hash;              /* of all bytes, if kept for an append; writer's or shard's */
-	char *type;                      /* behind path in the same memory */
+	bool copying;                    /* nobody may begin to append to it: copy.h; shard's */
+	_Atomic int64_t read_s;          /* mono; when its bytes were last lent from a volume */
+	XXH3_state_t *hash; /* of all bytes, if kept for an append; writer's or shard's */
+	char *type;         /* behind path in the same memory */
 	char path[];
 };
 

@@ -20,6 +20,7 @@
 
 #define SAVE_WITHIN_MS 1000            /* a byte is in a volume at the latest after this */
 #define TICK_MS 500                    /* of handover_tick */
+#define COPY_SHARE ((uint64_t)1 << 20) /* of a batch: bytes that are copied are in nobody's way */
 #define DELETE_SHARE (BATCH_ITEMS / 2) /* a prefix of a million objects must not stop the rest */
 
 TAILQ_HEAD(save_list, save);
@@ -167,6 +168,8 @@ static void
 make_batch(struct persister *p)
 {
 	struct save_list turn = TAILQ_HEAD_INITIALIZER(turn);
+	bool no_room = p->is_starved || atomic_load(&p->store->full);
+	uint64_t copied = 0;
 	struct store_delete *del;
 	struct relog *relog;
 	struct save *save;
@@ -177,7 +180,9 @@ make_batch(struct persister *p)
 		STAILQ_REMOVE_HEAD(&p->deletes, link);
 		STAILQ_INSERT_TAIL(&p->deleting, del, link);
 	}
-	while ((relog = STAILQ_FIRST(&p->relogs)) != NULL && relog_take(relog, &p->batch)) {
+	while ((relog = STAILQ_FIRST(&p->relogs)) != NULL && copied < COPY_SHARE &&
+	       relog_take(relog, &p->batch, no_room)) {
+		copied += relog->op->record.body_length;
 		STAILQ_REMOVE_HEAD(&p->relogs, link);
 		STAILQ_INSERT_TAIL(&p->relogging, relog, link);
 	}
@@ -204,13 +209,16 @@ seal(struct persister *p)
 	reclaim_wake(p->store->reclaim);
 }
 
-/* Whether the batch has bytes of new objects. */
+/* Whether the batch has bytes of objects, and not only what makes room. */
 static bool
-has_saves(const struct persister *p)
+has_objects(const struct persister *p)
 {
-	for (unsigned i = 0; i < p->batch.count; i++)
-		if (p->batch.items[i].save != NULL)
+	for (unsigned i = 0; i < p->batch.count; i++) {
+		const struct batch_item *item = &p->batch.items[i];
+
+		if (item->save != NULL || (item->relog != NULL && item->relog->copy != NULL))
 			return true;
+	}
 	return false;
 }
 
@@ -224,7 +232,7 @@ ensure_volume(struct persister *p)
 	if (p->active != NULL && volume_room(p->active) < bytes)
 		seal(p);
 	/* Freeing space needs no space: what was held back is for records that no save is waiting for. */
-	if (has_saves(p) &&
+	if (has_objects(p) &&
 	    (atomic_load(&p->store->full) || (p->active == NULL && !evict_may_grow(p->store))))
 		return -ENOSPC;
 	if (p->active == NULL)
@@ -264,7 +272,7 @@ keep_batch(struct persister *p, struct index_queue *queue)
 		struct batch_item *item = &p->batch.items[i];
 
 		if (item->relog != NULL)
-			relog_keep(item);
+			relog_keep(item, p->active);
 		else
 			save_keep(item, p->active);
 		STAILQ_INSERT_TAIL(queue, item->op, link);
@@ -275,9 +283,14 @@ static void
 rollback_batch(struct persister *p)
 {
 	for (unsigned i = p->batch.count; i-- > 0;) {
-		save_roll_back(&p->batch.items[i]);
-		if (p->batch.items[i].relog == NULL) /* that keeps its op for another attempt */
-			indexer_free_op(p->batch.items[i].op);
+		struct batch_item *item = &p->batch.items[i];
+
+		if (item->relog != NULL) { /* it keeps its op for another attempt */
+			relog_roll_back(item);
+		} else {
+			save_roll_back(item);
+			indexer_free_op(item->op);
+		}
 	}
 }
 

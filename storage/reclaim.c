@@ -36,6 +36,15 @@ reclaim_answered(struct reclaim *r, int result)
 		r->failure = result;
 }
 
+void
+reclaim_submit(struct reclaim *r, struct index_op *op)
+{
+	struct index_queue queue = STAILQ_HEAD_INITIALIZER(queue);
+
+	STAILQ_INSERT_TAIL(&queue, op, link);
+	indexer_submit(r->store->indexer, &queue);
+}
+
 /* ---- removing one object --------------------------------------------------------- */
 
 struct removal {
@@ -146,6 +155,15 @@ reclaim_look(struct reclaim *r, struct reclaim_survey *survey)
 }
 
 bool
+reclaim_is_room(const struct reclaim *r, uint64_t bytes)
+{
+	struct statvfs st;
+
+	return evict_may_grow(r->store) && fstatvfs(r->store->dirfd, &st) == 0 &&
+	       (uint64_t)st.f_bavail * st.f_frsize >= r->store->config.volume_size + bytes;
+}
+
+bool
 reclaim_is_settled(const struct reclaim_volume *volume)
 {
 	return !volume->gone && !volume->file.active && volume->at.applied >= volume->file.end;
@@ -187,16 +205,6 @@ show_metrics(struct reclaim *r)
 		metric_set(METRIC_disk_free_bytes, (int64_t)(st.f_bavail * st.f_frsize));
 }
 
-/* Whether a volume fits on the disk, and may be there. */
-static bool
-is_room(const struct reclaim *r)
-{
-	struct statvfs st;
-
-	return evict_may_grow(r->store) && fstatvfs(r->store->dirfd, &st) == 0 &&
-	       (uint64_t)st.f_bavail * st.f_frsize >= r->store->config.volume_size;
-}
-
 /* When the persister waits for room, the catalog has none, or there was none to be had before. */
 static void
 make_room(struct reclaim *r)
@@ -206,7 +214,7 @@ make_room(struct reclaim *r)
 
 	if (!needed && !was_full && indexer_health(r->store->indexer) != -ENOSPC)
 		return;
-	full = !(was_full && is_room(r)) && !evict_now(r);
+	full = !(was_full && reclaim_is_room(r, 0)) && !evict_now(r);
 	atomic_store(&r->store->full, full);
 	if (full && !was_full)
 		log_error("the disk is full and nothing may go: new objects are refused");
@@ -226,6 +234,7 @@ reclaim_main(void *arg)
 	pthread_setname_np(pthread_self(), "reclaimer");
 	while (!r->stopping) {
 		bool more;
+		int pause;
 
 		poll(&pfd, 1, timeout);
 		mailbox_deliver(&r->mailbox);
@@ -235,9 +244,13 @@ reclaim_main(void *arg)
 		more |= reclaim_bury_dead(r);
 		more |= evict_run(r);
 		make_room(r);
+		pause = compact_run(r);
 		show_metrics(r);
 		timeout = more ? SOON_MS : TICK_MS;
+		if (pause >= 0 && pause < timeout)
+			timeout = pause;
 	}
+	compact_stop(r);
 	reclaim_await(r, 0);
 	if (atomic_load(&r->needed))
 		persister_answer_room(r->store->persister);
@@ -288,6 +301,7 @@ reclaim_start(struct store *store, struct reclaim **out)
 		return err;
 	}
 	r->store = store;
+	compact_init(&r->compact);
 	expiry_init(&store->expiry, newest, clock_wall_ms(), clock_boot_ms());
 	err = mailbox_init(&r->mailbox);
 	if (err == 0) {

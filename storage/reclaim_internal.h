@@ -4,6 +4,9 @@
  *   bury.c      volumes that nothing needs
  *   expiry.c    objects whose time is over, and the clock that says so
  *   evict.c     the coldest volume, when there is no room
+ *   compact.c   volumes that are mostly dead are emptied
+ *   survivors.c what lives in a volume
+ *   transfer.c  copies one version out of it
  *
  * A volume may be unlinked when nothing that the catalog knows needs a byte of it, now and after a rebuild
  * from the other volumes (invariants 3, 4, 5). The catalog counts what does:
@@ -23,6 +26,7 @@
 #include <stdint.h>
 
 #include "base/mailbox.h"
+#include "storage/compact.h"
 #include "storage/store_internal.h"
 
 struct reclaim {
@@ -35,8 +39,10 @@ struct reclaim {
 	bool stopping;
 	unsigned outstanding; /* deletions and relogs that were not answered yet */
 	int failure;          /* of one of them since this was last 0 */
-	uint64_t buried;      /* volumes that were unlinked */
-	uint32_t *shunned;    /* volumes that can't be dealt with, until the next start */
+	int transfers;        /* the same of copies */
+	struct compact compact;
+	uint64_t buried;   /* volumes that were unlinked */
+	uint32_t *shunned; /* volumes that can't be dealt with, until the next start */
 	size_t nshunned;
 };
 
@@ -60,6 +66,12 @@ void reclaim_answered(struct reclaim *r, int result);
 
 /* Waits until no more than MOST answers are outstanding. */
 void reclaim_await(struct reclaim *r, unsigned most);
+
+/* Whether a volume may be there besides those that are, and fits on the disk together with BYTES. */
+bool reclaim_is_room(const struct reclaim *r, uint64_t bytes);
+
+/* Tells the indexer OP, which is in no volume. */
+void reclaim_submit(struct reclaim *r, struct index_op *op);
 
 /* Begins to delete version ID of PATH; failures appear in r->failure.
  *   0        it is gone for every reader, its tombstone is on the way

@@ -17,6 +17,7 @@
 
 #define POOL_THREADS 4
 #define LOAD_TRIES 3
+#define COPY_POLL_MS 2
 
 void
 store_config_defaults(struct store_config *config)
@@ -340,6 +341,17 @@ store_load_now(struct store *store, const char *path, struct object **out, uint6
 	}
 }
 
+/* Until OBJECT is not being copied any more; its shard is locked. A pool thread may wait for the disk. */
+static void
+await_copy(struct table_shard *shard, const struct object *object)
+{
+	while (object->copying) {
+		table_unlock(shard);
+		usleep(COPY_POLL_MS * 1000);
+		pthread_mutex_lock(&shard->lock);
+	}
+}
+
 /* Hashes the bytes that OBJECT has, so that a writer can go on with them. */
 static int
 prepare_extension(struct store *store, struct object *object)
@@ -354,6 +366,7 @@ prepare_extension(struct store *store, struct object *object)
 	XXH3_128bits_reset(hash);
 	err = object_hash(object, hash);
 	shard = table_lock(&store->table, object->path, &key);
+	await_copy(shard, object);
 	if (err == 0 && object->hash == NULL) {
 		object->hash = hash;
 		hash = NULL;

@@ -52,14 +52,15 @@ resident(const unsigned char *data, size_t length)
 	return i == n ? length : i * PAGE - lead;
 }
 
-/* Lends bytes of the volume that STORED lies in. */
+/* Lends bytes of the volume that STORED, of OBJECT, lies in. */
 static int
-view_extent(const struct stored_extent *stored, uint64_t offset, size_t max,
+view_extent(struct object *object, const struct stored_extent *stored, uint64_t offset, size_t max,
 	    struct object_view *view)
 {
 	uint64_t skip = offset - stored->at.offset;
 	uint64_t length = stored->at.length - skip;
 	const unsigned char *data;
+	int64_t now_s;
 
 	if (stored->trust == EXTENT_DAMAGED)
 		return -EIO;
@@ -73,7 +74,9 @@ view_extent(const struct stored_extent *stored, uint64_t offset, size_t max,
 	*view = (struct object_view){.data = data, .length = resident(data, (size_t)length)};
 	if (view->length == 0)
 		return -EINPROGRESS;
-	volume_touch(stored->volume);
+	now_s = volume_touch(stored->volume);
+	if (atomic_load_explicit(&object->read_s, memory_order_relaxed) != now_s)
+		atomic_store_explicit(&object->read_s, now_s, memory_order_relaxed);
 	view->volume = volume_get(stored->volume);
 	return 0;
 }
@@ -117,8 +120,9 @@ object_view(struct object *object, struct object_cursor *cursor, uint64_t offset
 
 		cursor->block = NULL;
 		cursor->extent = i;
-		err = i < object->nextents ? view_extent(&object->extents[i], offset, max, view)
-					   : -EIO;
+		err = i < object->nextents
+			      ? view_extent(object, &object->extents[i], offset, max, view)
+			      : -EIO;
 	}
 	pthread_mutex_unlock(&object->lock);
 	if (old != NULL)
@@ -208,7 +212,8 @@ warm(struct object *object, uint64_t offset)
 			  (unsigned long long)stored.at.position, strerror(-err));
 	}
 	pthread_mutex_lock(&object->lock);
-	if (object->extents[i].volume != stored.volume)
+	if (i >= object->nextents || object->extents[i].volume != stored.volume ||
+	    object->extents[i].at.position != stored.at.position)
 		; /* moved meanwhile: it was verified on the way */
 	else if (err == 0)
 		object->extents[i].trust = EXTENT_GOOD;

@@ -37,9 +37,9 @@ struct volume {
 	_Atomic unsigned refs;
 	uint32_t number;
 	int fd;
-	uint64_t size;     /* bytes it may grow to, and bytes that are mapped */
-	uint64_t end;      /* of what was written; its appender only */
-	uint64_t reserved; /* of what is allocated; its appender only */
+	uint64_t size;        /* bytes it may grow to, and bytes that are mapped */
+	uint64_t end;         /* of what was written; its appender only */
+	uint64_t reserved;    /* of what is allocated; its appender only */
 	pthread_mutex_t lock; /* guards the making of map */
 	_Atomic(unsigned char *) map;
 	_Atomic int64_t last_read; /* seconds; readers store it */
@@ -281,7 +281,7 @@ volume_allocated(const struct volume *volume)
 	return volume->reserved;
 }
 
-void
+int64_t
 volume_touch(struct volume *volume)
 {
 	struct timespec now;
@@ -290,6 +290,7 @@ volume_touch(struct volume *volume)
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	if (atomic_load_explicit(&volume->last_read, memory_order_relaxed) != now.tv_sec)
 		atomic_store_explicit(&volume->last_read, now.tv_sec, memory_order_relaxed);
+	return now.tv_sec;
 }
 
 int64_t
@@ -459,12 +460,13 @@ decode_here(struct volume_scan *scan, struct record *record)
 	if (err == 0)
 		err = record_decode_header(bytes, scan->volume->secret, scan->position, record);
 	if (err == 0)
-		err = look(scan, scan->position,
-			   RECORD_HEADER_SIZE + (size_t)record->name_length, &bytes);
+		err = look(scan, scan->position, RECORD_HEADER_SIZE + (size_t)record->name_length,
+			   &bytes);
 	if (err == 0)
 		err = record_decode_name(bytes, bytes + RECORD_HEADER_SIZE, record);
-	if (err == 0 && scan->position + RECORD_HEADER_SIZE + record->name_length +
-				record->body_length > scan->size)
+	if (err == 0 &&
+	    scan->position + RECORD_HEADER_SIZE + record->name_length + record->body_length >
+		    scan->size)
 		err = -EBADMSG;
 	return err;
 }

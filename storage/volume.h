@@ -46,8 +46,8 @@ uint64_t volume_end(const struct volume *volume);
 /* Bytes that it takes on disk, as its appender knows. */
 uint64_t volume_allocated(const struct volume *volume);
 
-/* Somebody reads it now. Any thread. */
-void volume_touch(struct volume *volume);
+/* Somebody reads it now, by the monotonic clock in seconds, which is returned. Any thread. */
+int64_t volume_touch(struct volume *volume);
 
 /* When somebody last did, by the monotonic clock in seconds; 0 for never. */
 int64_t volume_last_read(const struct volume *volume);

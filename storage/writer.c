@@ -19,7 +19,7 @@
 #define TAIL_SHARE 4
 
 /* Continues OBJECT, which ended, as a new version that shares its extents. -EAGAIN when its hash is not
- * at hand, -EBUSY when its last bytes are still on their way to disk. */
+ * at hand or it is being copied, -EBUSY when its last bytes are still on their way to disk. */
 static int
 extend(struct store *store, struct object *object, const struct writer_config *config,
        struct object **out, XXH3_state_t *hash)
@@ -28,7 +28,7 @@ extend(struct store *store, struct object *object, const struct writer_config *c
 	struct object *next;
 	int err = 0;
 
-	if (object->hash == NULL)
+	if (object->hash == NULL || object->copying)
 		return -EAGAIN;
 	next = object_new(store, object->path,
 			  *config->content_type != '\0' ? config->content_type : object->type,
@@ -104,8 +104,8 @@ static int
 begin(struct table_shard *shard, struct table_entry *entry, struct writer_config *config,
       struct writer *writer)
 {
-	bool continues = config->existing == EXISTING_APPEND ||
-			 config->existing == EXISTING_CONTINUE;
+	bool continues =
+		config->existing == EXISTING_APPEND || config->existing == EXISTING_CONTINUE;
 	enum object_state state =
 		entry->current != NULL ? object_status(entry->current).state : OBJECT_GONE;
 
@@ -201,8 +201,8 @@ writer_new(struct store *store, const struct writer_config *config)
 	if (writer == NULL)
 		return NULL;
 	writer->store = store;
-	writer->keep_hash = config->existing == EXISTING_APPEND ||
-			    config->existing == EXISTING_CONTINUE;
+	writer->keep_hash =
+		config->existing == EXISTING_APPEND || config->existing == EXISTING_CONTINUE;
 	writer->save = calloc(1, sizeof(*writer->save));
 	writer->hash = XXH3_createState();
 	if (writer->save == NULL || writer->hash == NULL) {
@@ -380,7 +380,8 @@ store_announce_room(struct store *store)
 	pthread_mutex_lock(&store->room_lock);
 	rooms = store->rooms;
 	store->rooms = NULL;
-	DL_FOREACH_SAFE (rooms, room, tmp) {
+	DL_FOREACH_SAFE(rooms, room, tmp)
+	{
 		room->waiting = false;
 		mailbox_post(room->mailbox, &room->letter);
 	}
@@ -451,9 +452,10 @@ writer_lose(struct writer *writer)
 	}
 	if (writer->extends)
 		still_extends(writer->save->entry, writer->object);
-	object_set_state(writer->object, writer->role == WRITER_WHOLE || writer->role == WRITER_RIVAL
-						 ? OBJECT_GONE
-						 : OBJECT_INCOMPLETE);
+	object_set_state(writer->object,
+			 writer->role == WRITER_WHOLE || writer->role == WRITER_RIVAL
+				 ? OBJECT_GONE
+				 : OBJECT_INCOMPLETE);
 	end(writer, SAVE_ABORTED);
 	writer_free(&writer);
 }

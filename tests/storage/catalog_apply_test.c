@@ -131,7 +131,7 @@ a_replace_drops_what_it_replaces(void **state)
 	apply_data_record(rig, 1, 10, 20, 1);
 	apply_open_record(rig, 3, 4, "/a", 0, 7, 2);
 	expect(rig, "/a", "id=3 seq=4 size=7 open: 0+7@2");
-	apply_data_record(rig, 1, 30, 20, 1);            /* the old writer goes on */
+	apply_data_record(rig, 1, 30, 20, 1);           /* the old writer goes on */
 	apply_final_record(rig, 1, 2, "/a", 50, 20, 1); /* and ends */
 	expect(rig, "/a", "id=3 seq=4 size=7 open: 0+7@2");
 	assert_int_equal(live(rig, 1), 0);
@@ -351,6 +351,32 @@ an_abort_drops_everything_of_its_transaction(void **state)
 }
 
 static void
+a_copy_takes_the_place_of_its_version_in_any_order(void **state)
+{
+	struct rig *rig = *state;
+
+	apply_open_record(rig, 1, 2, "/a", 0, 10, 1);
+	apply_final_record(rig, 1, 2, "/a", 10, 5, 1);
+	apply_hidden_record(rig, 3, "/a", 10, 2); /* not finished: nothing has changed */
+	expect(rig, "/a", "id=1 seq=2 size=15: 0+10@1 10+5@1");
+	apply_final_record(rig, 3, 2, "/a", 10, 5, 2);
+	expect(rig, "/a", "id=3 seq=2 size=15: 0+10@2 10+5@2");
+	assert_int_equal(live(rig, 1), 0);
+	/* The original, again. */
+	apply_open_record(rig, 1, 2, "/a", 0, 10, 1);
+	apply_data_record(rig, 1, 10, 1, 1);
+	apply_final_record(rig, 1, 2, "/a", 0, 15, 1);
+	expect(rig, "/a", "id=3 seq=2 size=15: 0+10@2 10+5@2");
+	assert_int_equal(live(rig, 1), 0);
+	/* And of an incomplete one. */
+	apply_open_record(rig, 4, 5, "/b", 0, 10, 1);
+	apply_open_record(rig, 6, 5, "/b", 0, 10, 2);
+	apply_open_record(rig, 4, 5, "/b", 0, 10, 1);
+	expect(rig, "/b", "id=6 seq=5 size=10 open: 0+10@2");
+	assert_int_equal(live(rig, 1), 0);
+}
+
+static void
 records_without_a_usable_path_are_refused(void **state)
 {
 	struct rig *rig = *state;
@@ -386,6 +412,7 @@ main(void)
 		RULE(an_end_without_a_beginning_brings_nothing_to_life),
 		RULE(a_tombstone_takes_every_kind_of_object_away),
 		RULE(an_abort_drops_everything_of_its_transaction),
+		RULE(a_copy_takes_the_place_of_its_version_in_any_order),
 		RULE(records_without_a_usable_path_are_refused),
 	};
 

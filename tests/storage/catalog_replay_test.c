@@ -32,7 +32,7 @@ struct model {
 	struct version *current[PATHS];
 	struct version *active[ACTIVE_MAX];
 	unsigned nactive;
-	struct entry log[LOG_MAX];
+	struct entry log[LOG_MAX + 3]; /* a copy may be more than one */
 	unsigned nlog;
 };
 
@@ -147,8 +147,39 @@ extend(struct model *m, unsigned path)
 	m->active[m->nactive++] = v;
 }
 
+/* The current version is written again under a new id, in one record or in several. */
 static void
-delete(struct model *m, unsigned path)
+copy(struct model *m, unsigned path)
+{
+	struct version *v = m->current[path], *c;
+	uint32_t left;
+
+	if (v == NULL || is_active(m, v))
+		return;
+	c = new_version(m, path, true);
+	left = (uint32_t)v->size;
+	if (left > 0 && pick(m, 2) == 0) {
+		uint32_t part = pick(m, left);
+
+		log_record(m, c, RECORD_OPEN, part, true);
+		left -= part;
+		if (pick(m, 4) == 0) { /* something newer came, or the bytes are damaged */
+			m->log[m->nlog++].forget = c->id;
+			return;
+		}
+		part = pick(m, left);
+		if (part > 0)
+			log_record(m, c, RECORD_DATA, part, true);
+		left -= part;
+	}
+	c->seq = v->seq;
+	c->hidden = false;
+	c->open = v->open;
+	log_record(m, c, v->open ? RECORD_OPEN : RECORD_FINAL, left, true);
+	m->current[path] = c;
+}
+
+static void delete (struct model *m, unsigned path)
 {
 	struct version grave = {.path = path, .seq = ++m->number};
 
@@ -191,9 +222,11 @@ generate(struct model *m, uint64_t seed)
 	memset(m, 0, sizeof(*m));
 	m->random = seed;
 	while (m->nlog < LOG_MAX) {
-		unsigned path = pick(m, PATHS), what = pick(m, 10);
+		unsigned path = pick(m, PATHS), what = pick(m, 11);
 
-		if (what >= 5 && m->nactive > 0) {
+		if (what == 10) {
+			copy(m, path);
+		} else if (what >= 5 && m->nactive > 0) {
 			unsigned which = pick(m, m->nactive);
 
 			if (what == 9)
@@ -203,7 +236,7 @@ generate(struct model *m, uint64_t seed)
 		} else if (what == 0) {
 			put_whole(m, path);
 		} else if (what == 1) {
-			delete(m, path);
+			delete (m, path);
 		} else if (what == 2 && m->nactive < ACTIVE_MAX) {
 			extend(m, path);
 		} else if (what <= 4 && m->nactive < ACTIVE_MAX) {
@@ -220,8 +253,9 @@ apply_entry(struct rig *rig, const struct entry *entry)
 	if (entry->forget != 0)
 		assert_int_equal(catalog_forget(rig->catalog, entry->forget), 0);
 	else
-		assert_int_equal(catalog_apply(rig->catalog, &entry->record, entry->volume,
-					       entry->position), 0);
+		assert_int_equal(
+			catalog_apply(rig->catalog, &entry->record, entry->volume, entry->position),
+			0);
 }
 
 /* Applies the log from FROM on, in transactions of any size, some of which fail at first. */
@@ -327,10 +361,15 @@ dump_model(struct model *m)
 		order[path] = path;
 		if (v == NULL)
 			continue;
-		write_row(out, path, &(struct catalog_row){
-			.id = v->id, .seq = v->seq, .name.size = v->size, .open = v->open,
-			.extents = v->pieces, .nextents = v->npieces,
-		});
+		write_row(out, path,
+			  &(struct catalog_row){
+				  .id = v->id,
+				  .seq = v->seq,
+				  .name.size = v->size,
+				  .open = v->open,
+				  .extents = v->pieces,
+				  .nextents = v->npieces,
+			  });
 		for (unsigned i = 0; i < v->npieces; i++)
 			live_bytes[v->pieces[i].volume] += v->pieces[i].length;
 	}
