@@ -1,6 +1,7 @@
 """verifier.py - asks a restarted daemon for everything and compares it with the history."""
 
 import json
+import re
 
 from history import ABSENT, PART, WHOLE, is_published_whole
 from rig import Closed, Verdict, remove_catalog
@@ -81,6 +82,13 @@ def rows_of(server):
     return {row["path"]: row for row in map(json.loads, reply.body.splitlines())}
 
 
+def copied(server):
+    """Bytes that the daemon copied since its start: a run without any says nothing of copies."""
+    with server.connect_admin() as client:
+        text = client.get("/metrics").body.decode()
+    return int(re.search(r"^spillway_copied_bytes_total (\d+)", text, re.MULTILINE).group(1))
+
+
 def check_row(checked, path, state, seen, row):
     if state == ABSENT:
         if row is not None:
@@ -127,6 +135,7 @@ def verify(server, history, damaged=False):
     for path in checked.rows.keys() - set(history.paths()):
         checked.problem(f"LIST: {path} was never uploaded")
     reader.close()
+    checked.count("bytes copied out of dying volumes", copied(server))
     return checked
 
 
