@@ -129,6 +129,9 @@ replay_records(struct replay *r, struct volume *volume, uint64_t from)
 		if (err == 0)
 			err = replay_batch_add(&r->batch, number, &record, position, body, intact);
 	}
+	/* It may be readable another time: the catalog's position must not pass it. */
+	if (err == 0 && scan.unreadable > 0 && !r->rebuilding)
+		err = -EIO;
 	if (err == 0)
 		err = catalog_set_applied(r->store->catalog, number, scan.valid);
 	r->torn += scan.damaged;

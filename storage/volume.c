@@ -426,28 +426,35 @@ volume_scan_begin(struct volume *volume, uint64_t position, struct volume_scan *
 	return scan->window == NULL ? -ENOMEM : 0;
 }
 
+/* Reads BYTES from POSITION on into the window. */
+static int
+fill_window(struct volume_scan *scan, uint64_t position, size_t bytes)
+{
+	int err = volume_read(scan->volume, position, scan->window, bytes);
+
+	scan->window_start = position;
+	scan->window_length = err == 0 ? bytes : 0;
+	return err;
+}
+
 /* Makes bytes [POSITION, POSITION + LENGTH) addressable. 0, -ENODATA past the end, or -errno. */
 static int
 look(struct volume_scan *scan, uint64_t position, size_t length, const unsigned char **out)
 {
 	uint64_t left;
-	int err;
+	int err = 0;
 
 	if (position + length > scan->size)
 		return -ENODATA;
 	if (position < scan->window_start ||
 	    position + length > scan->window_start + scan->window_length) {
 		left = scan->size - position;
-		scan->window_start = position;
-		scan->window_length = left < SCAN_WINDOW ? (size_t)left : SCAN_WINDOW;
-		err = volume_read(scan->volume, position, scan->window, scan->window_length);
-		if (err != 0) {
-			scan->window_length = 0;
-			return err;
-		}
+		err = fill_window(scan, position, left < SCAN_WINDOW ? (size_t)left : SCAN_WINDOW);
+		if (err == -EIO) /* perhaps not of what is asked for */
+			err = fill_window(scan, position, length);
 	}
 	*out = scan->window + (position - scan->window_start);
-	return 0;
+	return err;
 }
 
 /* Decodes the record at scan->position: 0, -EBADMSG, -ENODATA or -errno. */
@@ -471,19 +478,39 @@ decode_here(struct volume_scan *scan, struct record *record)
 	return err;
 }
 
-/* After something that is no record: the next batch boundary where bytes were written. */
+static void
+note_gap(struct volume_scan *scan)
+{
+	if (scan->gap == 0) {
+		scan->gap = scan->position;
+		scan->damaged++;
+	}
+}
+
+/* After something that is no record: the next place where one may begin. That is any multiple of RECORD_ALIGN: the
+ * key of the headers' hash keeps what was uploaded from being taken for a record. Whether there is any. */
 static bool
 step_over(struct volume_scan *scan)
 {
-	static const unsigned char zeros[RECORD_HEADER_SIZE];
-	uint64_t left = round_up(scan->position + 1, RECORD_BATCH) - scan->position;
-	size_t length = left < sizeof(zeros) ? (size_t)left : sizeof(zeros);
+	static const unsigned char zeros[RECORD_BATCH];
+	uint64_t boundary = round_up(scan->position + 1, RECORD_BATCH);
+	uint64_t end = boundary < scan->size ? boundary : scan->size;
+	size_t length = (size_t)(end - scan->position);
 	const unsigned char *bytes;
 	off_t data;
+	int err = look(scan, scan->position, length, &bytes);
 
-	if (look(scan, scan->position, length, &bytes) == 0 && memcmp(bytes, zeros, length) != 0)
-		scan->damaged++;
-	scan->position = round_up(scan->position + 1, RECORD_BATCH);
+	if (err == 0 && memcmp(bytes, zeros, length) != 0) {
+		if (length < RECORD_ALIGN || memcmp(bytes, zeros, RECORD_ALIGN) != 0)
+			note_gap(scan);
+		scan->position += RECORD_ALIGN;
+		if (scan->position < boundary)
+			return scan->position < scan->size;
+	} else if (err != 0) {
+		note_gap(scan);
+		scan->unreadable++;
+	}
+	scan->position = boundary;
 	/* Preallocated space that was never written is a hole: not worth reading. */
 	data = lseek(scan->volume->fd, (off_t)scan->position, SEEK_DATA);
 	if (data < 0)
@@ -496,6 +523,7 @@ step_over(struct volume_scan *scan)
 int
 volume_scan_next(struct volume_scan *scan, struct record *record, uint64_t *body)
 {
+	scan->gap = 0;
 	for (;;) {
 		int err = decode_here(scan, record);
 
@@ -505,7 +533,7 @@ volume_scan_next(struct volume_scan *scan, struct record *record, uint64_t *body
 			scan->valid = round_up(scan->position, RECORD_BATCH);
 			return 1;
 		}
-		if (err != -EBADMSG && err != -ENODATA)
+		if (err != -EBADMSG && err != -ENODATA && err != -EIO)
 			return err;
 		if (!step_over(scan))
 			return 0;

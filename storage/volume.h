@@ -87,14 +87,16 @@ const unsigned char *volume_map(struct volume *volume, uint64_t offset);
 /* Reads exactly LENGTH bytes. 0, -EIO (also for a file that is too short) or -errno. */
 int volume_read(const struct volume *volume, uint64_t offset, void *buffer, size_t length);
 
-/* A walk over the records of a volume, in order. Areas that hold no valid record (a torn
- * batch, damage) are stepped over at batch boundaries. */
+/* A walk over the records of a volume, in order. What is no valid record (a torn batch, damage, a page that
+ * can't be read) is stepped over, to wherever the next one begins. */
 struct volume_scan {
 	struct volume *volume;
 	uint64_t position; /* where the walk goes on */
 	uint64_t size;     /* of the file */
 	uint64_t valid;    /* end of the last valid record, rounded up to a batch */
-	unsigned damaged;  /* batches' starts with bytes that are no record */
+	uint64_t gap; /* before the last record, or the end, from here on is damage; 0: none is */
+	unsigned damaged;    /* such gaps, so far */
+	unsigned unreadable; /* pages that the disk did not give */
 	/* private */
 	unsigned char *window;
 	uint64_t window_start;

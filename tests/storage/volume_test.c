@@ -243,7 +243,7 @@ no_append_changes_what_is_there(void **state)
 }
 
 static void
-a_torn_batch_is_stepped_over(void **state)
+what_is_torn_off_a_batch_is_stepped_over(void **state)
 {
 	struct rig *rig = *state;
 	static const unsigned char zeros[8192];
@@ -255,17 +255,17 @@ a_torn_batch_is_stepped_over(void **state)
 	scribble(rig, second, zeros, 4096); /* its first page never reached the disk */
 	reopen(rig);
 	scan = walk(rig, 0, ids);
-	assert_string_equal(ids, "1236");
+	assert_string_equal(ids, "12356");
 	assert_int_equal(scan.valid, third + RECORD_BATCH);
 	scribble(rig, third, zeros, 4096);
 	scan = walk(rig, 0, ids);
-	assert_string_equal(ids, "123");
-	assert_int_equal(scan.valid, second);
+	assert_string_equal(ids, "1235");
+	assert_int_equal(scan.valid, third);
 	assert_int_equal(volume_end(rig->volume) % RECORD_BATCH, 0);
 }
 
 static void
-a_damaged_record_costs_no_more_than_its_batch(void **state)
+a_damaged_record_costs_itself_only(void **state)
 {
 	struct rig *rig = *state;
 	struct volume_scan scan;
@@ -276,11 +276,39 @@ a_damaged_record_costs_no_more_than_its_batch(void **state)
 	scribble(rig, second + 20, "damage", 6);
 	reopen(rig);
 	scan = walk(rig, 0, ids);
-	assert_string_equal(ids, "1236");
-	assert_true(scan.damaged > 0);
+	assert_string_equal(ids, "12356");
+	assert_int_equal(scan.damaged, 1);
 	scribble(rig, VOLUME_HEADER_SIZE + 60, "damage", 6);
-	walk(rig, 0, ids);
-	assert_string_equal(ids, "6");
+	scan = walk(rig, 0, ids);
+	assert_string_equal(ids, "2356");
+	assert_int_equal(scan.damaged, 2);
+}
+
+static void
+a_gap_is_named_before_the_record_behind_it(void **state)
+{
+	struct rig *rig = *state;
+	struct volume_scan scan;
+	struct record record;
+	uint64_t second, third, body;
+
+	second = write_three(rig, &third);
+	scribble(rig, second + 20, "damage", 6);
+	assert_int_equal(volume_scan_begin(rig->volume, 0, &scan), 0);
+	for (uint64_t id = 1; id <= 6; id++) {
+		if (id == 4)
+			continue;
+		assert_int_equal(volume_scan_next(&scan, &record, &body), 1);
+		assert_int_equal(record.id, id);
+		assert_int_equal(scan.gap, id == 5 ? second : 0);
+	}
+	scribble(rig, third + RECORD_BATCH, "behind all records", 18);
+	volume_scan_end(&scan);
+	assert_int_equal(volume_scan_begin(rig->volume, third, &scan), 0);
+	assert_int_equal(volume_scan_next(&scan, &record, &body), 1);
+	assert_int_equal(volume_scan_next(&scan, &record, &body), 0);
+	assert_int_equal(scan.gap, third + RECORD_BATCH);
+	volume_scan_end(&scan);
 }
 
 static void
@@ -315,7 +343,7 @@ an_uploaded_record_is_not_taken_for_one(void **state)
 	uint8_t guess[RECORD_SECRET_SIZE] = {0};
 	char ids[32];
 
-	/* Where a walk looks if the upload's own record is damaged: at the next boundary. */
+	/* Where a walk looks if the upload's own record is damaged: at any multiple of 8. */
 	forged.name.path = "/victim";
 	forged.name.path_length = 7;
 	add(rig, 1, NULL, 3 * RECORD_BATCH);
@@ -399,8 +427,9 @@ main(void)
 		RULE(what_was_appended_is_found_again),
 		RULE(every_batch_begins_on_its_boundary_and_ends_within_the_size),
 		RULE(no_append_changes_what_is_there),
-		RULE(a_torn_batch_is_stepped_over),
-		RULE(a_damaged_record_costs_no_more_than_its_batch),
+		RULE(what_is_torn_off_a_batch_is_stepped_over),
+		RULE(a_damaged_record_costs_itself_only),
+		RULE(a_gap_is_named_before_the_record_behind_it),
 		RULE(a_batch_that_ends_with_the_file_is_no_record),
 		RULE(an_uploaded_record_is_not_taken_for_one),
 		RULE(unreadable_volumes_are_told_apart),
