@@ -71,6 +71,15 @@ look_up(struct fetch *fetch)
 	store_load(&fetch->load);
 }
 
+static void
+answer_missing(struct fetch *fetch)
+{
+	if (store_is_in_doubt(fetch->worker->store))
+		answer_text(fetch, 503, "the catalog is damaged: the object may be there");
+	else
+		answer_text(fetch, 404, "no object has this path");
+}
+
 /* There is nothing: 404, unless a rule says to wait for a writer to begin. */
 static void
 missing(struct fetch *fetch)
@@ -80,7 +89,7 @@ missing(struct fetch *fetch)
 	int rc;
 
 	if (left <= 0 || fetch->lookups > LOOKUPS_MAX) {
-		answer_text(fetch, 404, "no object has this path");
+		answer_missing(fetch);
 		return;
 	}
 	if (fetch->lookups == 0) {
@@ -149,7 +158,7 @@ step(struct fetch *fetch, enum fetch_event event)
 				fetch->conn = NULL;
 			}
 		} else if (end_hold(fetch)) {
-			answer_text(fetch, 404, "no object has this path");
+			answer_missing(fetch);
 		} /* else it has just begun: the letter comes */
 		return;
 	case FETCH_ORPHAN:

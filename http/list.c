@@ -9,6 +9,7 @@
 #include "http/reply.h"
 #include "http/row.h"
 #include "storage/listing.h"
+#include "storage/store.h"
 
 enum list_state {
 	LIST_PAGING,
@@ -166,6 +167,11 @@ list_start(struct conn *conn, const char *prefix, struct slice query)
 	const char *why = "out of memory";
 	int rc = -ENOMEM;
 
+	if (store_is_in_doubt(conn->worker->store)) {
+		free(list);
+		reply_text(conn, 503, "the catalog is damaged: paths may be missing");
+		return;
+	}
 	if (list != NULL)
 		rc = paging_read(&conn->head, query, &paging, &why);
 	if (rc == 0)

@@ -82,6 +82,8 @@ found(struct removal *removal, int rc, struct object *object)
 	if (rc == -EAGAIN) {
 		removal->worker->letters++;
 		store_load(&removal->load);
+	} else if (rc == -ENOENT && store_is_in_doubt(store)) {
+		answer(removal, 503, "the catalog is damaged: the object may be there");
 	} else if (rc == -ENOENT) {
 		answer(removal, 404, "no object has this path");
 	} else {

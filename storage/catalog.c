@@ -32,6 +32,12 @@ static const char *const table_names[ENTRY_TABLES] = {
 	[ENTRY_EXPIRY] = "expiry",
 };
 
+const char *
+catalog_table_name(enum entry_table table)
+{
+	return table_names[table];
+}
+
 int
 catalog_error(int rc)
 {
@@ -262,10 +268,27 @@ open_contents(struct catalog *catalog, bool create)
 	return err;
 }
 
+/* An environment on file PATH, opened with FLAGS. CATALOG must be closed, also after an error. */
+static int
+open_environment(struct catalog *catalog, const char *path, unsigned flags)
+{
+	int err = catalog_error(mdb_env_create(&catalog->env));
+
+	if (err == 0)
+		err = catalog_error(mdb_env_set_maxdbs(catalog->env, ENTRY_TABLES));
+	if (err == 0)
+		err = catalog_error(mdb_env_set_mapsize(catalog->env, MAP_SIZE));
+	if (err == 0)
+		err = catalog_error(mdb_env_set_maxreaders(catalog->env, READERS_MAX));
+	if (err == 0)
+		err = catalog_error(mdb_env_open(catalog->env, path,
+						 flags | MDB_NOSUBDIR | MDB_NOTLS, FILE_MODE));
+	return err == 0 ? check_file_size(catalog) : err;
+}
+
 int
 catalog_open(const char *path, bool create, bool sync, struct catalog **out)
 {
-	unsigned flags = MDB_NOSUBDIR | MDB_NOTLS | (sync ? 0 : MDB_NOSYNC);
 	struct catalog *catalog;
 	struct stat st;
 	int err;
@@ -277,19 +300,9 @@ catalog_open(const char *path, bool create, bool sync, struct catalog **out)
 		return -ENOMEM;
 	err = prepare_lock_file(path);
 	if (err == 0)
-		err = catalog_error(mdb_env_create(&catalog->env));
-	if (err == 0)
-		err = catalog_error(mdb_env_set_maxdbs(catalog->env, ENTRY_TABLES));
-	if (err == 0)
-		err = catalog_error(mdb_env_set_mapsize(catalog->env, MAP_SIZE));
-	if (err == 0)
-		err = catalog_error(mdb_env_set_maxreaders(catalog->env, READERS_MAX));
-	if (err == 0)
-		err = catalog_error(mdb_env_open(catalog->env, path, flags, FILE_MODE));
-	if (err == 0)
-		err = check_file_size(catalog);
+		err = open_environment(catalog, path, sync ? 0 : MDB_NOSYNC);
 	if (err == 0) /* slots of a process that was killed */
-		err = catalog_error(mdb_reader_check(catalog->env, NULL));
+		err = catalog_clear_readers(catalog);
 	if (err == 0)
 		err = open_contents(catalog, create);
 	if (err == 0)
@@ -300,6 +313,39 @@ catalog_open(const char *path, bool create, bool sync, struct catalog **out)
 	}
 	*out = catalog;
 	return 0;
+}
+
+int
+catalog_open_to_read(const char *path, bool alone, struct catalog **out)
+{
+	struct catalog *catalog = calloc(1, sizeof(*catalog));
+	int err;
+
+	if (catalog == NULL)
+		return -ENOMEM;
+	err = open_environment(catalog, path, MDB_RDONLY | (alone ? MDB_NOLOCK : 0));
+	if (err == 0)
+		err = catalog_error(mdb_txn_begin(catalog->env, NULL, MDB_RDONLY, &catalog->txn));
+	if (err == 0)
+		err = open_tables(catalog, 0);
+	if (err == 0)
+		err = check_format(catalog);
+	if (err == 0) { /* a commit, so that the tables stay open */
+		err = catalog_error(mdb_txn_commit(catalog->txn));
+		catalog->txn = NULL;
+	}
+	if (err != 0) {
+		catalog_close(&catalog);
+		return err;
+	}
+	*out = catalog;
+	return 0;
+}
+
+int
+catalog_clear_readers(struct catalog *catalog)
+{
+	return catalog_error(mdb_reader_check(catalog->env, NULL));
 }
 
 void

@@ -55,7 +55,20 @@ struct catalog_grave {
 /* Opens the catalog in file PATH; with CREATE an empty one is made if there is none, else that is -ENOENT.
  * -EPROTO: its format is newer than CATALOG_FORMAT; -EBADMSG: it is no catalog, or a damaged one. */
 int catalog_open(const char *path, bool create, bool sync, struct catalog **out);
+
+/* Opens one for reading only, and changes nothing. ALONE: nobody else has it open; else LMDB's lock file beside it
+ * is used. Errors as above. */
+int catalog_open_to_read(const char *path, bool alone, struct catalog **out);
+
 void catalog_close(struct catalog **catalog);
+
+/* Reads all of the catalog in file PATH: every row is intact and is found by its key, there are as many as there
+ * should be, what volumes hold is counted right, no page is used twice. 0; -EBADMSG with the reason in WHY;
+ * else as catalog_open_to_read. LMDB itself trusts what it reads, and may crash: see inspect.h. */
+int catalog_check(const char *path, bool alone, char *why, size_t why_size);
+
+/* A process that had the catalog open was killed: what it was reading needs not be kept. */
+int catalog_clear_readers(struct catalog *catalog);
 
 /* Calls VISIT for each volume the catalog knows, ascending, until it returns other than 0. */
 int catalog_volumes(struct catalog *catalog,

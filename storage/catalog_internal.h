@@ -8,6 +8,7 @@
  *   catalog_expiry.c   the order in which rows expire
  *   catalog_apply.c    what each record changes
  *   catalog_read.c     lookup and list
+ *   catalog_check.c    whether all of it is sound
  *
  * Between them: a version's extents are in ENTRY_PARTS while it has an entry in ENTRY_IDS or a row
  * without ENTRY_INLINE; its row and its entry in ENTRY_IDS may both be there (an open version).
@@ -40,6 +41,9 @@ struct catalog {
 
 /* 0 or -errno for what an LMDB call returned. */
 int catalog_error(int rc);
+
+/* What a table is called. */
+const char *catalog_table_name(enum entry_table table);
 
 /* A read transaction of the caller's own; end it with mdb_txn_abort. */
 int catalog_begin_read(struct catalog *catalog, MDB_txn **out);

@@ -128,6 +128,7 @@ commit(struct indexer *indexer, struct index_queue *ops)
 		bool stopping;
 
 		metric_add(METRIC_errors_catalog, 1);
+		doubt_note(indexer->store, err);
 		if (atomic_exchange(&indexer->health, err) != err)
 			log_error("can't write the catalog error=\"%s\"", strerror(-err));
 		pthread_mutex_lock(&indexer->lock);

@@ -293,6 +293,7 @@ walk_catalog(struct listing *listing, bool *more)
 	}
 	err = catalog_list(listing->store->catalog, listing->prefix, after, LISTING_PAGE,
 			   visit_row, listing, more);
+	doubt_note(listing->store, err);
 	free(after);
 	return err;
 }

@@ -278,25 +278,31 @@ static int
 open_or_rebuild(struct replay *r)
 {
 	struct store *store = r->store;
-	char path[PATH_MAX];
+	char path[PATH_MAX], how[200] = "";
 	int err;
 
 	path_of(store, CATALOG_NAME, path);
-	err = catalog_open(path, false, store->config.sync, &store->catalog);
+	err = doubt_begin(store, path, how, sizeof(how));
+	if (err == 0)
+		err = catalog_open(path, false, store->config.sync, &store->catalog);
 	if (err == 0)
 		err = catch_up(r);
 	if (err != -ENOENT && err != -EBADMSG)
 		return err;
 	catalog_close(&store->catalog);
 	if (err == -EBADMSG)
-		log_warning("the catalog is damaged: rebuilding it from %zu volumes", r->count);
+		log_warning("the catalog is damaged (%s): rebuilding it from %zu volumes",
+			    how[0] != '\0' ? how : "it can't be read", r->count);
 	else if (r->count > 0)
 		log_warning("the catalog is missing: rebuilding it from %zu volumes", r->count);
 	memset(r->applied, 0, r->count * sizeof(*r->applied));
 	r->nvanished = 0;
 	replay_batch_clear(&r->batch);
 	r->rebuilding = true;
-	return rebuild(r);
+	err = rebuild(r);
+	if (err == 0)
+		doubt_dispel(store);
+	return err;
 }
 
 int

@@ -113,7 +113,9 @@ start(struct store *store, char *why, size_t why_size)
 	err = replay(store, why, why_size);
 	if (err != 0)
 		return err;
-	err = pool_start(POOL_THREADS, &store->pool);
+	err = doubt_watch(store);
+	if (err == 0)
+		err = pool_start(POOL_THREADS, &store->pool);
 	if (err == 0)
 		err = indexer_start(store, &store->indexer);
 	if (err == 0)
@@ -192,6 +194,7 @@ store_close(struct store **storep)
 	persister_stop(&store->persister);
 	reclaim_free(&store->reclaim);
 	indexer_stop(&store->indexer);
+	doubt_end(store);
 	table_destroy(&store->table);
 	blocks_destroy(&store->blocks);
 	catalog_close(&store->catalog);
@@ -220,9 +223,21 @@ store_ready(struct store *store, char *why, size_t why_size)
 		return -ENOSPC;
 	}
 	err = indexer_health(store->indexer);
-	if (err != 0)
+	if (err != 0) {
 		snprintf(why, why_size, "cannot write to the catalog: %s", strerror(-err));
-	return err;
+		return err;
+	}
+	if (store_is_in_doubt(store)) {
+		snprintf(why, why_size, "the catalog is damaged: a restart rebuilds it");
+		return -EBADMSG;
+	}
+	return 0;
+}
+
+bool
+store_is_in_doubt(const struct store *store)
+{
+	return doubt_is_held(&store->doubt);
 }
 
 bool
@@ -328,6 +343,7 @@ store_load_now(struct store *store, const char *path, struct object **out, uint6
 		evictions = shard->evictions;
 		table_unlock(shard);
 		err = catalog_find(store->catalog, path, visit_found, &from);
+		doubt_note(store, err);
 		/* A volume that the row named may have been given up since: then there is another row
 		 * now, or none. If it just isn't there, neither is the object. */
 		if (err == -ESTALE && tries < LOAD_TRIES)

@@ -59,6 +59,9 @@ int store_ready(struct store *store, char *why, size_t why_size);
 /* Whether the thread that writes volumes has moved on since this was last asked. One thread asks. */
 bool store_moved(struct store *store);
 
+/* Whether the catalog is damaged: what a lookup does not find may be there, and a list may leave out paths. */
+bool store_is_in_doubt(const struct store *store);
+
 /* The current version of PATH, if that is known without the disk.
  *   0        *OUT holds a reference
  *   -ENOENT  there is none

@@ -29,6 +29,7 @@
 
 #include "storage/blocks.h"
 #include "storage/catalog.h"
+#include "storage/doubt.h"
 #include "storage/evict.h"
 #include "storage/expiry.h"
 #include "storage/indexer.h"
@@ -57,6 +58,7 @@ struct store {
 	struct blocks blocks;
 	struct table table;
 	struct catalog *catalog;
+	struct doubt doubt; /* about the catalog */
 	struct pool *pool;
 	struct indexer *indexer;
 	struct persister *persister;

@@ -50,14 +50,6 @@ def flip(file, random, bits):
     return [f"{os.path.basename(file)}:{at}" for at in places]
 
 
-def broken(verdict, text):
-    """What the store is known not to do yet: said, and held against it with STRICT=1 only."""
-    if os.environ.get("STRICT"):
-        verdict.problem(text)
-    else:
-        print("KNOWN:", text, flush=True)
-
-
 def read_all(verdict, where, server, history, may_be_gone):
     """What a damaged store shows is right, a part of it, an error, or nothing."""
     reader = Reader(server)
@@ -78,7 +70,7 @@ def read_all(verdict, where, server, history, may_be_gone):
             harmed += 1
             verdict.count("objects gone")
             if not may_be_gone:
-                broken(verdict, f"{where}: HIDDEN: {path} is 404, and its volume is whole")
+                verdict.problem(f"{where}: HIDDEN: {path} is 404, and its volume is whole")
         elif may_be_gone and any(op.matches(state, seen) for op in history.past.get(path, ())):
             # Its newer record is what was damaged: nothing can tell without the catalog.
             harmed += 1
@@ -160,7 +152,7 @@ def attempt(verdict, what, seed, bits, places, data, history):
         # A flipped bit touches one record, and one record is of one object.
         if what != "catalog" and harmed > bits:
             verdict.count("rounds that harmed more objects than bits were flipped")
-            broken(verdict, f"{where}: {bits} bits harmed {harmed} objects")
+            verdict.problem(f"{where}: {bits} bits harmed {harmed} objects")
 
 
 def harness(verdict, random):

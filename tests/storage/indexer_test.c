@@ -120,6 +120,13 @@ catalog_abort(struct catalog *catalog)
 }
 
 void
+doubt_note(struct store *store, int err)
+{
+	(void)store;
+	(void)err;
+}
+
+void
 table_settle(struct table *table, struct table_entry *entry)
 {
 	(void)table;
