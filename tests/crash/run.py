@@ -4,7 +4,6 @@
     SECONDS=N   time for each harness, beyond its shortest (each has a short default)
     ROUNDS=N    no more rounds than that in each
     SEED=N      repeats a run, as far as the machine does
-    STRICT=1    holds against the store also what it is known not to do yet
     ONLY="a b"  only these
 """
 
