@@ -134,4 +134,13 @@ int catalog_expired(struct catalog *catalog, int64_t now_ms, size_t limit,
 int catalog_list(struct catalog *catalog, const char *prefix, const char *after, size_t limit,
 		 int (*visit)(void *arg, const struct catalog_row *row), void *arg, bool *more);
 
+enum catalog_difference { CATALOG_DIFFERS, CATALOG_ONLY_FIRST, CATALOG_ONLY_SECOND };
+
+/* Calls VISIT for what is not the same in both: rows of paths, parts, the order of expiry, bytes that live in
+ * volumes. WHAT names it; IS_PATH: it is a path. Until it returns other than 0, which is returned. */
+int catalog_compare(struct catalog *first, struct catalog *second,
+		    int (*visit)(void *arg, enum catalog_difference difference, const char *what,
+				 bool is_path),
+		    void *arg);
+
 #endif

@@ -25,8 +25,9 @@ struct replay {
 	size_t count;
 	uint32_t *vanished; /* volumes the catalog knows and does not need, without a file */
 	size_t nvanished;
-	struct replay_batch batch; /* the newest one, not applied yet */
-	bool rebuilding;
+	struct replay_batch batch;            /* the newest one, not applied yet */
+	bool rebuilding;                      /* the volumes stay as they are */
+	const struct replay_witness *witness; /* or NULL */
 	uint64_t records;
 	unsigned torn;
 	char *why;
@@ -93,6 +94,8 @@ end_batch(struct replay *r)
 	if (number == 0 || replay_batch_is_whole(&r->batch))
 		return apply_batch(r);
 	r->torn++;
+	if (r->witness != NULL)
+		r->witness->torn(r->witness->arg, number, start);
 	if (r->rebuilding) {
 		replay_batch_keep_sound(&r->batch);
 		return apply_batch(r);
@@ -100,6 +103,21 @@ end_batch(struct replay *r)
 	replay_batch_clear(&r->batch);
 	err = volumes_cut(&r->store->volumes, number, start);
 	return err == 0 ? catalog_set_applied(r->store->catalog, number, start) : err;
+}
+
+static void
+tell_damage(struct replay *r, uint32_t number, uint64_t from, uint64_t to,
+	    const struct record *record)
+{
+	if (r->witness != NULL)
+		r->witness->damaged(r->witness->arg, number, from, to, record);
+}
+
+static void
+tell_progress(struct replay *r, uint32_t number, const struct volume_scan *scan)
+{
+	if (r->witness != NULL)
+		r->witness->progress(r->witness->arg, number, scan->position, scan->size);
 }
 
 /* Applies VOLUME from FROM on, but for its last batch. A write transaction is open, before and after. */
@@ -122,6 +140,11 @@ replay_records(struct replay *r, struct volume *volume, uint64_t from)
 			break;
 		intact = err == 0;
 		r->torn += !intact;
+		if (scan.gap != 0)
+			tell_damage(r, number, scan.gap, position, NULL);
+		if (!intact)
+			tell_damage(r, number, body, body + record.body_length, &record);
+		tell_progress(r, number, &scan);
 		see_numbers(r, &record);
 		err = 0;
 		if (!replay_batch_holds(&r->batch, number, &record))
@@ -129,6 +152,8 @@ replay_records(struct replay *r, struct volume *volume, uint64_t from)
 		if (err == 0)
 			err = replay_batch_add(&r->batch, number, &record, position, body, intact);
 	}
+	if (err == 0 && scan.gap != 0)
+		tell_damage(r, number, scan.gap, scan.size, NULL);
 	/* It may be readable another time: the catalog's position must not pass it. */
 	if (err == 0 && scan.unreadable > 0 && !r->rebuilding)
 		err = -EIO;
@@ -147,8 +172,11 @@ replay_volume(struct replay *r, uint32_t number, uint64_t from)
 	int err = volumes_open(&r->store->volumes, number, &volume);
 
 	if (err == -EBADMSG) {
-		log_error("volume %010u has a damaged header: its objects are not served",
-			  (unsigned)number);
+		if (r->witness != NULL)
+			r->witness->missing(r->witness->arg, number, err);
+		else
+			log_error("volume %010u has a damaged header: its objects are not served",
+				  (unsigned)number);
 		return 0;
 	}
 	/* A killed process may have written what it did not sync; once it is in the catalog, nobody would write
@@ -201,11 +229,13 @@ note_applied(void *arg, const struct catalog_volume *volume)
 	}
 	/* Its number may be in extents: no other volume may have it. */
 	volumes_reserve(&r->store->volumes, volume->number);
-	if (volume->live > 0 || volume->heads > 0)
+	if (volume->live == 0 && volume->heads == 0)
+		return note_vanished(r, volume->number);
+	if (r->witness != NULL)
+		r->witness->missing(r->witness->arg, volume->number, -ENOENT);
+	else
 		log_error("volume %010u is missing: its objects are not served",
 			  (unsigned)volume->number);
-	else
-		return note_vanished(r, volume->number);
 	return 0;
 }
 
@@ -329,6 +359,38 @@ replay(struct store *store, char *why, size_t why_size)
 					: "cannot open the catalog in %s: %s",
 			 store->config.data_dir, strerror(-err));
 	}
+	replay_batch_free(&r.batch);
+	free(r.applied);
+	free(r.vanished);
+	free(numbers);
+	return err;
+}
+
+int
+replay_into(struct store *store, const char *path, const struct replay_witness *witness, char *why,
+	    size_t why_size)
+{
+	struct replay r = {
+		.store = store,
+		.rebuilding = true,
+		.witness = witness,
+		.why = why,
+		.why_size = why_size,
+	};
+	uint32_t *numbers = NULL;
+	int err = volumes_enumerate(&store->volumes, &numbers, &r.count);
+
+	why[0] = '\0';
+	r.numbers = numbers;
+	if (err == 0) {
+		r.applied = calloc(r.count + 1, sizeof(*r.applied));
+		err = r.applied != NULL ? catalog_open(path, true, false, &store->catalog)
+					: -ENOMEM;
+	}
+	if (err == 0)
+		err = catch_up(&r);
+	if (err != 0 && why[0] == '\0')
+		snprintf(why, why_size, "cannot make a catalog in %s: %s", path, strerror(-err));
 	replay_batch_free(&r.batch);
 	free(r.applied);
 	free(r.vanished);

@@ -21,20 +21,29 @@ struct volumes_slot {
 };
 
 int
-volumes_init(struct volumes *volumes, int dirfd, uint64_t volume_size, bool sync)
+volumes_init_to_read(struct volumes *volumes, int dirfd)
 {
-	if (mkdirat(dirfd, "volumes", 0750) != 0 && errno != EEXIST)
-		return -errno;
+	*volumes = (struct volumes){.next = 1, .read_only = true};
 	volumes->dirfd = openat(dirfd, "volumes", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (volumes->dirfd < 0)
 		return -errno;
+	pthread_mutex_init(&volumes->lock, NULL);
+	return 0;
+}
+
+int
+volumes_init(struct volumes *volumes, int dirfd, uint64_t volume_size, bool sync)
+{
+	int err;
+
+	if (mkdirat(dirfd, "volumes", 0750) != 0 && errno != EEXIST)
+		return -errno;
+	err = volumes_init_to_read(volumes, dirfd);
+	if (err != 0)
+		return err;
 	volumes->volume_size = volume_size;
 	volumes->sync = sync;
-	volumes->table = NULL;
-	volumes->next = 1;
-	volumes->bytes = 0;
-	volumes->count = 0;
-	pthread_mutex_init(&volumes->lock, NULL);
+	volumes->read_only = false;
 	/* Also the names that a killed process made or took away and did not sync. */
 	if (sync && (fsync(dirfd) != 0 || fsync(volumes->dirfd) != 0))
 		return -errno;
@@ -144,7 +153,7 @@ volumes_enumerate(struct volumes *volumes, uint32_t **numbers, size_t *count)
 		const char *suffix = strstr(entry->d_name, ".vol.new");
 		uint32_t number;
 
-		if (suffix != NULL && suffix[8] == '\0')
+		if (suffix != NULL && suffix[8] == '\0' && !volumes->read_only)
 			unlinkat(volumes->dirfd, entry->d_name, 0);
 		if (!parse_name(entry->d_name, &number))
 			continue;

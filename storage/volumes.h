@@ -17,6 +17,7 @@ struct volumes {
 	int dirfd;            /* of DIR/volumes */
 	uint64_t volume_size; /* of new ones */
 	bool sync;
+	bool read_only; /* nothing is tidied up */
 	pthread_mutex_t lock; /* guards the rest */
 	struct volumes_slot *table;
 	uint32_t next;  /* number of the next new volume */
@@ -35,6 +36,10 @@ struct volumes_info {
 
 /* Opens (or creates) the folder "volumes" under DIRFD. 0 or -errno. */
 int volumes_init(struct volumes *volumes, int dirfd, uint64_t volume_size, bool sync);
+
+/* Opens the one that is there, to read. 0 or -errno. */
+int volumes_init_to_read(struct volumes *volumes, int dirfd);
+
 void volumes_destroy(struct volumes *volumes);
 
 /* Finds all volume files. Their numbers, ascending, in *NUMBERS, which the caller frees. Removes drafts that a
