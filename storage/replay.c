@@ -100,6 +100,8 @@ end_batch(struct replay *r)
 		replay_batch_keep_sound(&r->batch);
 		return apply_batch(r);
 	}
+	log_warning("volume %010u: the last batch, at %llu, is torn: taken off", (unsigned)number,
+		    (unsigned long long)start);
 	replay_batch_clear(&r->batch);
 	err = volumes_cut(&r->store->volumes, number, start);
 	return err == 0 ? catalog_set_applied(r->store->catalog, number, start) : err;

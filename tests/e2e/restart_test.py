@@ -363,6 +363,84 @@ class SmallVolumes(Restart):
             self.assertEqual(client.get("/big").body, body)
         self.assertGreater(len(glob.glob(self.server.data + "/volumes/*.vol")), 3)
 
+    def served(self):
+        """Which of the objects of test_a_start_says_what_it_found are whole; the rest must not end as if they were."""
+        whole = set()
+        for number in range(6):
+            with self.server.connect() as client:
+                client.send_head("GET", f"/{number}")
+                head = client.read_head()
+                try:
+                    body = client.read_body(head)
+                except Closed:
+                    continue
+                if head.status == 200:
+                    self.assertEqual(body, pattern(5_000_000, number))
+                    whole.add(number)
+                else:
+                    self.assertIn(head.status, (404, 500))
+        return whole
+
+    def test_a_start_says_what_it_found(self):
+        with self.server.connect() as client:
+            for number in range(6):
+                client.put(f"/{number}", pattern(5_000_000, number))
+        self.server.stop()
+        volumes = sorted(glob.glob(self.server.data + "/volumes/*.vol"))
+        catalog = self.server.data + "/catalog.mdb"
+        every = set(range(6))
+
+        with self.subTest("a lost catalog"):
+            self.remove_catalog()
+            self.server.start()
+            self.server.wait_log(rf"the catalog is missing: rebuilding it from {len(volumes)} volumes")
+            self.assertEqual(self.served(), every)
+            self.server.stop()
+
+        with self.subTest("a damaged catalog"):
+            with open(catalog, "r+b") as file:
+                file.seek(8192)
+                file.write(os.urandom(os.path.getsize(catalog) - 8192))
+            self.server.start()
+            self.server.wait_log(rf"the catalog is damaged \(.+\): rebuilding it from {len(volumes)} volumes")
+            self.assertEqual(self.served(), every)
+            self.server.stop()
+
+        with self.subTest("a torn batch"):
+            shutil.copy(catalog, self.server.home)
+            self.server.start()
+            self.assertEqual(len(glob.glob(self.server.data + "/volumes/*.vol")), len(volumes))
+            with self.server.connect() as client:
+                client.put("/torn", b"torn" * 5000)
+            self.server.kill()
+            shutil.copy(self.server.home + "/catalog.mdb", catalog)  # it had not heard of it yet
+            self.damage(b"torn" * 100)
+            self.server.start()
+            self.server.wait_log(r"volume \d+: the last batch, at \d+, is torn: taken off")
+            self.assertEqual(self.served(), every)
+            with self.server.connect() as client:
+                self.assertEqual(client.get("/torn").status, 404)
+            self.server.stop()
+
+        with self.subTest("a damaged byte"):
+            self.damage(pattern(5_000_000, 5)[:64])
+            self.server.start()
+            self.assertEqual(self.served(), every - {5})
+            self.server.wait_log(r"bytes on disk are damaged or unreadable path=/5 volume=\d+ offset=\d+")
+            self.server.stop()
+
+        with self.subTest("a missing volume"):
+            os.unlink(volumes[0])
+            self.server.start()
+            self.server.wait_log(r"volume 0000000001 is missing: its objects are not served")
+            left = self.served()
+            self.assertNotIn(0, left)
+            self.assertTrue({3, 4} <= left, left)
+            with self.server.connect() as client:
+                self.assertEqual(client.put("/0", b"again").status, 204)
+                self.assertEqual(client.get("/0").body, b"again")
+            self.server.stop()
+
 
 if __name__ == "__main__":
     main(600)
