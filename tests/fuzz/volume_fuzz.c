@@ -1,5 +1,4 @@
-/* volume_fuzz.c - a walk over a volume finds exactly the records that a walk can reach: those that lie one behind
- * the other, and what begins on a batch boundary behind damage.
+/* volume_fuzz.c - a walk over a volume finds exactly the records that are intact, whatever lies between them.
  *
  * The input is a list of orders: write a record, write rubbish, begin a batch, leave a hole, damage a byte.
  */
@@ -180,7 +179,7 @@ check_walk(const struct log *log, struct volume *volume)
 		const struct written *written = record_at(log, position);
 
 		if (written == NULL) {
-			position = round_up(position + 1, RECORD_BATCH);
+			position = round_up(position + 1, RECORD_ALIGN);
 			continue;
 		}
 		CHECK(volume_scan_next(&scan, &record, &body) == 1);
