@@ -81,6 +81,7 @@ watch(void *arg)
 	char why[200];
 	int err;
 
+	pthread_setname_np(pthread_self(), "doubt");
 	do
 		err = inspect_wait(inspect, -1, why, sizeof(why));
 	while (err == -EAGAIN);
