@@ -596,7 +596,9 @@ audit_replace_catalog(struct audit *audit, char *why, size_t why_size)
 	own_file(audit, "catalog.mdb", path);
 	catalog_close(&audit->store.catalog);
 	fd = open(made, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd) != 0 || rename(made, path) != 0 || fsync(audit->store.dirfd) != 0)
+	/* Also what a killed server wrote and did not sync: the catalog says now that it is there (invariant 8). */
+	if (fd < 0 || syncfs(audit->store.dirfd) != 0 || fsync(fd) != 0 ||
+	    rename(made, path) != 0 || fsync(audit->store.dirfd) != 0)
 		err = -errno;
 	if (fd >= 0)
 		close(fd);
