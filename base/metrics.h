@@ -63,6 +63,8 @@
 	METRICS_REPLIES(X, other, "")                                                              \
 	X(heads_refused_total, counter, "spillway_heads_refused_total", "",                        \
 	  "Request heads that were malformed, too long or too slow.")                              \
+	X(password_checks_total, counter, "spillway_password_checks_total", "",                    \
+	  "Passwords whose hash was computed; others were known.")                                 \
 	X(writers, gauge, "spillway_writers", "", "Uploads under way now.")                        \
 	X(ingest_bytes_total, counter, "spillway_ingest_bytes_total", "",                          \
 	  "Bytes of object bodies received.")                                                      \

@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/check.h"
+#include "base/slurp.h"
 #include "daemon/config_scan.h"
 
-#define FILE_MAX (1024L * 1024)
+#define FILE_MAX ((size_t)1024 * 1024)
 #define KEYS_MAX 64
 
 /* One run of libconfuse, whose callbacks have no argument of ours. */
@@ -41,13 +41,13 @@ note_error(cfg_t *cfg, const char *format, va_list args)
 }
 
 /* Called for each value. opt->nvalues is 1 at the first value of an assignment, also of a list's;
- * the comment, which is used for nothing else, remembers that there was one. */
+ * the comment, which is used for nothing else, remembers that there was one, and its line. */
 static int
 check_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 {
 	const struct option_key *keys = cfg->title != NULL ? options_rule_keys : options_keys;
 	const struct option_key *key = options_find(keys, opt->name);
-	char why[256];
+	char why[256], line[16];
 
 	CHECK(key != NULL);
 	if (opt->nvalues == 1) {
@@ -55,7 +55,8 @@ check_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 			cfg_error(cfg, "%s is given twice", opt->name);
 			return -1;
 		}
-		cfg_opt_setcomment(opt, (char *)(uintptr_t) "given");
+		snprintf(line, sizeof(line), "%d", cfg->line);
+		cfg_opt_setcomment(opt, line);
 	}
 	if (options_check(key, value, why, sizeof(why)) != 0) {
 		cfg_error(cfg, "%s", why);
@@ -73,7 +74,7 @@ describe(const struct option_key *keys, cfg_opt_t *out)
 
 	for (; keys[n].name != NULL; n++) {
 		CHECK(n < KEYS_MAX);
-		if (keys[n].kind == OPTION_ADDRESSES)
+		if (options_is_list(&keys[n]))
 			out[n] = (cfg_opt_t)CFG_STR_LIST_CB(keys[n].name, NULL, CFGF_NODEFAULT,
 							    check_value);
 		else
@@ -82,6 +83,17 @@ describe(const struct option_key *keys, cfg_opt_t *out)
 	}
 	out[n] = (cfg_opt_t)CFG_END();
 	return n;
+}
+
+/* A list knows where it stands: names in it are judged when the files that have them were read. */
+static void
+note_line(const struct option_key *key, cfg_opt_t *opt, void *target)
+{
+	const char *line = cfg_opt_getcomment(opt);
+
+	if (options_is_list(key) && line != NULL)
+		((struct names *)(void *)((char *)target + key->offset))->line =
+			(unsigned)strtoul(line, NULL, 10);
 }
 
 /* Copies what CFG has for KEYS, all of it checked, into TARGET. */
@@ -93,8 +105,10 @@ take_values(cfg_t *cfg, const struct option_key *keys, void *target, char *why, 
 		unsigned count = cfg_opt_size(opt);
 		int err;
 
-		if (count > 0)
+		if (count > 0) {
 			options_clear(keys, target);
+			note_line(keys, opt, target);
+		}
 		for (unsigned i = 0; i < count; i++) {
 			err = options_set(keys, target, cfg_opt_getnstr(opt, i), why, why_size);
 			if (err != 0)
@@ -199,6 +213,8 @@ config_parse(const char *name, const char *text, size_t length, struct config *c
 	} else {
 		err = check_lists(cfg, options_keys, why, why_size);
 	}
+	for (unsigned i = 0; i < cfg_size(cfg, "rule") && err == 0; i++)
+		err = check_lists(cfg_getnsec(cfg, "rule", i), options_rule_keys, why, why_size);
 	if (err == 0)
 		err = take_values(cfg, options_keys, &config->options, why, why_size);
 	if (err == 0)
@@ -207,47 +223,13 @@ config_parse(const char *name, const char *text, size_t length, struct config *c
 	return err;
 }
 
-/* Reads FILE to its end, a NUL behind it. */
-static int
-slurp(FILE *file, char **text, size_t *length)
-{
-	char *buffer;
-	struct stat st;
-	size_t n;
-	int err = 0;
-
-	if (fstat(fileno(file), &st) != 0)
-		return -errno;
-	if (S_ISDIR(st.st_mode))
-		return -EISDIR;
-	buffer = malloc((size_t)FILE_MAX + 1);
-	if (buffer == NULL)
-		return -ENOMEM;
-	n = fread(buffer, 1, (size_t)FILE_MAX + 1, file);
-	if (ferror(file))
-		err = -EIO;
-	else if (n > (size_t)FILE_MAX)
-		err = -EFBIG;
-	if (err != 0) {
-		free(buffer);
-		return err;
-	}
-	buffer[n] = '\0';
-	*text = buffer;
-	*length = n;
-	return 0;
-}
-
 static int
 read_file(const char *name, struct config *config, char *why, size_t why_size)
 {
-	FILE *file = fopen(name, "re");
 	char *text = NULL;
 	size_t length = 0;
-	int err = file != NULL ? slurp(file, &text, &length) : -errno;
+	int err = slurp(name, FILE_MAX, &text, &length);
 
-	if (file != NULL)
-		fclose(file);
 	if (err != 0) {
 		snprintf(why, why_size, "%s: %s", name, strerror(-err));
 		return err;

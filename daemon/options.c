@@ -96,8 +96,41 @@ const struct option_key options_keys[] = {
 	 "file that gets a line for each request, or stderr, or off"},
 	{"access_log_format", OPTION_CHOICE, AT(access_log_format), 0, 0, access_formats,
 	 "combined", "combined or json"},
+	{"user_file", OPTION_TEXT, AT(user_file), 0, 0, NULL, NULL,
+	 "users and hashes of their passwords, NAME:HASH a line"},
+	{"token_file", OPTION_TEXT, AT(token_file), 0, 0, NULL, NULL,
+	 "bearer tokens, NAME:SHA-256 a line"},
+	{"admin_from", OPTION_RANGES, AT(admin_access.from), 0, 0, NULL, NULL,
+	 "addresses that may use the admin listener (any)"},
+	{"admin_user", OPTION_NAMES, AT(admin_access.user), 0, 0, NULL, NULL,
+	 "users who may use the admin listener; any of user_file, or off"},
+	{"admin_token", OPTION_NAMES, AT(admin_access.token), 0, 0, NULL, NULL,
+	 "tokens that may use the admin listener; any of token_file, or off"},
 	{NULL, OPTION_TEXT, 0, 0, 0, NULL, NULL, NULL},
 };
+
+/* Three keys for each thing that can be done. */
+#define WHO_MAY(verb, op, what, unset)                                                             \
+	{verb "_from",                                                                             \
+	 OPTION_RANGES,                                                                            \
+	 IN_RULE(access[op].from),                                                                 \
+	 0,                                                                                        \
+	 0,                                                                                        \
+	 NULL,                                                                                     \
+	 NULL,                                                                                     \
+	 "addresses that may " what " (" unset ")"},                                               \
+		{verb "_user",                                                                     \
+		 OPTION_NAMES,                                                                     \
+		 IN_RULE(access[op].user),                                                         \
+		 0,                                                                                \
+		 0,                                                                                \
+		 NULL,                                                                             \
+		 NULL,                                                                             \
+		 "users who may " what "; any of user_file, or off"},                              \
+	{                                                                                          \
+		verb "_token", OPTION_NAMES, IN_RULE(access[op].token), 0, 0, NULL, NULL,          \
+			"tokens that may " what "; any of token_file, or off"                      \
+	}
 
 const struct option_key options_rule_keys[] = {
 	{"publish", OPTION_CHOICE, IN_RULE(publish), 0, 0, publish_names, NULL,
@@ -114,6 +147,10 @@ const struct option_key options_rule_keys[] = {
 	 "Cache-Control of finished objects"},
 	{"ttl", OPTION_DURATION, IN_RULE(ttl_ms), 0, 0, NULL, NULL,
 	 "an object expires this long after its PUT began; 0 keeps it"},
+	WHO_MAY("write", GRANT_WRITE, "PUT and POST", "loopback"),
+	WHO_MAY("delete", GRANT_DELETE, "DELETE", "who may write"),
+	WHO_MAY("read", GRANT_READ, "GET and HEAD", "any"),
+	WHO_MAY("list", GRANT_LIST, "LIST", "loopback"),
 	{NULL, OPTION_TEXT, 0, 0, 0, NULL, NULL, NULL},
 };
 
@@ -180,6 +217,16 @@ is_media_type(const char *text)
 
 	return is_printable(text) && slash != NULL && slash != text && slash[1] != '\0' &&
 	       slash[1] != ';' && text[strcspn(text, " ;")] != ' ';
+}
+
+static int
+check_range(const char *text)
+{
+	struct cidr_set set = {NULL, 0};
+	int err = cidr_set_add(&set, text);
+
+	cidr_set_clear(&set);
+	return err;
 }
 
 static int
@@ -332,6 +379,18 @@ options_check(const struct option_key *key, const char *value, char *why, size_t
 		if (!is_address(value))
 			expected = "ADDR:PORT (0.0.0.0:3000, [::]:3000)";
 		break;
+	case OPTION_RANGES:
+		err = check_range(value);
+		if (err == -ERANGE)
+			expected = "a range: bits behind its prefix are set";
+		else if (err != 0)
+			expected = "an address (192.0.2.1), a range (10.0.0.0/8, 2001:db8::/32), "
+				   "any, loopback or none";
+		break;
+	case OPTION_NAMES:
+		if (*value == '\0' || !is_printable(value) || strchr(value, ':') != NULL)
+			expected = "a name";
+		break;
 	case OPTION_SIZE:
 	case OPTION_DURATION:
 	case OPTION_COUNT:
@@ -372,21 +431,6 @@ replace_text(char **at, const char *value)
 	return 0;
 }
 
-static int
-append_text(struct option_list *list, const char *value)
-{
-	char **items = realloc(list->items, (list->count + 1) * sizeof(*items));
-
-	if (items == NULL)
-		return -ENOMEM;
-	list->items = items;
-	items[list->count] = strdup(value);
-	if (items[list->count] == NULL)
-		return -ENOMEM;
-	list->count++;
-	return 0;
-}
-
 int
 options_set(const struct option_key *key, void *target, const char *value, char *why,
 	    size_t why_size)
@@ -408,7 +452,9 @@ options_set(const struct option_key *key, void *target, const char *value, char 
 		err = replace_text(at, strcmp(value, "none") == 0 ? NULL : value);
 		break;
 	case OPTION_ADDRESSES:
-		err = append_text(at, value);
+	case OPTION_RANGES:
+	case OPTION_NAMES:
+		err = names_add(at, value);
 		break;
 	case OPTION_SIZE:
 		(void)parse_number(key, value, &number, &expected);
@@ -437,34 +483,24 @@ options_set(const struct option_key *key, void *target, const char *value, char 
 	return err;
 }
 
+bool
+options_is_list(const struct option_key *key)
+{
+	return key->kind == OPTION_ADDRESSES || key->kind == OPTION_RANGES ||
+	       key->kind == OPTION_NAMES;
+}
+
 void
 options_clear(const struct option_key *key, void *target)
 {
-	struct option_list *list = (void *)((char *)target + key->offset);
-
-	if (key->kind != OPTION_ADDRESSES)
-		return;
-	for (size_t i = 0; i < list->count; i++)
-		free(list->items[i]);
-	free(list->items);
-	*list = (struct option_list){NULL, 0};
+	if (options_is_list(key))
+		names_clear((void *)((char *)target + key->offset));
 }
 
 static bool
 same_text(const char *a, const char *b)
 {
 	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
-static bool
-same_list(const struct option_list *a, const struct option_list *b)
-{
-	if (a->count != b->count)
-		return false;
-	for (size_t i = 0; i < a->count; i++)
-		if (strcmp(a->items[i], b->items[i]) != 0)
-			return false;
-	return true;
 }
 
 bool
@@ -479,7 +515,9 @@ options_equal(const struct option_key *key, const void *a, const void *b)
 	case OPTION_ADDRESS:
 		return same_text(*(char *const *)in_a, *(char *const *)in_b);
 	case OPTION_ADDRESSES:
-		return same_list(in_a, in_b);
+	case OPTION_RANGES:
+	case OPTION_NAMES:
+		return names_equal(in_a, in_b);
 	case OPTION_SIZE:
 	case OPTION_DURATION:
 		return *(const uint64_t *)in_a == *(const uint64_t *)in_b;
@@ -510,6 +548,8 @@ free_texts(const struct option_key *keys, void *target)
 			replace_text((char **)(void *)((char *)target + keys->offset), NULL);
 			break;
 		case OPTION_ADDRESSES:
+		case OPTION_RANGES:
+		case OPTION_NAMES:
 			options_clear(keys, target);
 			break;
 		case OPTION_SIZE:
@@ -534,7 +574,7 @@ options_init(struct options *options)
 		if (key->initial != NULL)
 			err = options_set(key, options, key->initial, why, sizeof(why));
 	for (size_t i = 0; i < 2 && err == 0; i++)
-		err = append_text(&options->listen, listen_everywhere[i]);
+		err = names_add(&options->listen, listen_everywhere[i]);
 	if (err != 0)
 		options_free(options);
 	return err;

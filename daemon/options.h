@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/names.h"
 #include "http/rules.h"
 
 /* A part of something: BYTES, or PERCENT of it when that is not 0. */
@@ -22,18 +23,12 @@ struct option_share {
 	unsigned percent;
 };
 
-/* Where one value is not enough. */
-struct option_list {
-	char **items;
-	size_t count;
-};
-
 /* What the server is started with, except the rules. */
 struct options {
 	char *data_dir;
-	struct option_list listen; /* "ADDR:PORT" */
-	char *admin;               /* the same, or NULL for none */
-	unsigned workers;          /* 0: one per core */
+	struct names listen; /* "ADDR:PORT" */
+	char *admin;         /* the same, or NULL for none */
+	unsigned workers;    /* 0: one per core */
 	bool sync;
 	uint64_t volume_size;
 	uint64_t memory_max;
@@ -47,9 +42,11 @@ struct options {
 	int64_t drain_timeout_ms;
 	int64_t resume_window_ms;
 	int64_t writer_takeover_ms;
-	int log_level;         /* enum log_level */
-	char *access_log;      /* a path, "off" or "stderr" */
-	int access_log_format; /* enum access_format */
+	int log_level;                /* enum log_level */
+	char *access_log;             /* a path, "off" or "stderr" */
+	int access_log_format;        /* enum access_format */
+	char *user_file, *token_file; /* or NULL */
+	struct grant_words admin_access;
 };
 
 enum option_kind {
@@ -57,7 +54,9 @@ enum option_kind {
 	OPTION_PATTERN,   /* never in the table: a rule's title */
 	OPTION_MEDIA,     /* char *: TYPE/SUBTYPE, parameters may follow */
 	OPTION_ADDRESS,   /* char *: ADDR:PORT, or NULL for "none" */
-	OPTION_ADDRESSES, /* struct option_list of ADDR:PORT */
+	OPTION_ADDRESSES, /* struct names of ADDR:PORT */
+	OPTION_RANGES,    /* struct names of what cidr_set_add takes */
+	OPTION_NAMES,     /* struct names of users or tokens */
 	OPTION_SIZE,      /* uint64_t */
 	OPTION_SHARE,     /* struct option_share: a size, or a percentage */
 	OPTION_DURATION,  /* int64_t */
@@ -90,6 +89,9 @@ int options_check(const struct option_key *key, const char *value, char *why, si
  * options_check, or -ENOMEM. */
 int options_set(const struct option_key *key, void *target, const char *value, char *why,
 		size_t why_size);
+
+/* Whether KEY may have several values. */
+bool options_is_list(const struct option_key *key);
 
 /* Empties a list; nothing for other kinds. */
 void options_clear(const struct option_key *key, void *target);

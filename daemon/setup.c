@@ -2,7 +2,106 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/slurp.h"
+
+#define SECRETS_MAX ((size_t)4 << 20) /* bytes of a file of users or tokens */
+
+/* Reads the file NAME, if there is to be one. */
+static int
+read_secrets(enum secrets_kind kind, const char *name, struct secrets **out, char *why,
+	     size_t why_size)
+{
+	char *text;
+	size_t length;
+	int err;
+
+	if (name == NULL)
+		return 0;
+	err = slurp(name, SECRETS_MAX, &text, &length);
+	if (err != 0) {
+		snprintf(why, why_size, "%s: %s", name, strerror(-err));
+		return err;
+	}
+	err = secrets_parse(kind, name, text, length, out, why, why_size);
+	explicit_bzero(text, length);
+	free(text);
+	return err;
+}
+
+/* Whether SECRETS, which are FILE's, have every name that TARGET has for KEY. */
+static int
+judge_names(const struct config *config, const struct option_key *key, const void *target,
+	    const struct secrets *secrets, const char *file, char *why, size_t why_size)
+{
+	const struct names *names = (const void *)((const char *)target + key->offset);
+	bool is_user = strstr(key->name, "_user") != NULL;
+	char where[256] = "";
+
+	if (names->line != 0)
+		snprintf(where, sizeof(where), "%s:%u: ", config->file, names->line);
+	for (size_t i = 0; i < names->count; i++) {
+		const char *name = names->items[i];
+
+		if (strcmp(name, "off") == 0 && names->count > 1) {
+			snprintf(why, why_size, "%s%s: 'off' stands alone", where, key->name);
+			return -EINVAL;
+		}
+		if (strcmp(name, "off") == 0)
+			continue;
+		if (secrets == NULL) {
+			snprintf(why, why_size, "%s%s: there is no %s", where, key->name,
+				 is_user ? "user_file" : "token_file");
+			return -EINVAL;
+		}
+		if (strcmp(name, "any") != 0 && !secrets_have(secrets, name)) {
+			snprintf(why, why_size, "%s%s: '%s' is not in %s", where, key->name, name,
+				 file);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+/* The same for all of KEYS in TARGET. */
+static int
+judge_all(const struct config *config, const struct settings *settings,
+	  const struct option_key *keys, const void *target, char *why, size_t why_size)
+{
+	const struct options *o = &config->options;
+	int err = 0;
+
+	for (; keys->name != NULL && err == 0; keys++) {
+		if (keys->kind != OPTION_NAMES)
+			continue;
+		if (strstr(keys->name, "_user") != NULL)
+			err = judge_names(config, keys, target, settings->users, o->user_file, why,
+					  why_size);
+		else
+			err = judge_names(config, keys, target, settings->tokens, o->token_file,
+					  why, why_size);
+	}
+	return err;
+}
+
+/* Who may: the files, and whether they have everybody whom rules name. */
+static int
+set_access(const struct config *config, struct settings *settings, char *why, size_t why_size)
+{
+	const struct options *o = &config->options;
+	int err = read_secrets(SECRETS_PASSWORDS, o->user_file, &settings->users, why, why_size);
+
+	if (err == 0)
+		err = read_secrets(SECRETS_TOKENS, o->token_file, &settings->tokens, why, why_size);
+	if (err == 0)
+		err = judge_all(config, settings, options_keys, o, why, why_size);
+	for (size_t i = 0; i < config->rule_count && err == 0; i++)
+		err = judge_all(config, settings, options_rule_keys, &config->rules[i], why,
+				why_size);
+	return err;
+}
 
 int
 setup_settings(const struct config *config, struct settings **out, char *why, size_t why_size)
@@ -13,9 +112,14 @@ setup_settings(const struct config *config, struct settings **out, char *why, si
 
 	for (size_t i = 0; i < config->rule_count && err == 0; i++)
 		err = rules_add(settings->rules, &config->rules[i]);
+	if (err == 0)
+		err = rules_set_admin(settings->rules, &o->admin_access);
+	if (err != 0)
+		snprintf(why, why_size, "out of memory");
+	else
+		err = set_access(config, settings, why, why_size);
 	if (err != 0) {
 		settings_put(&settings);
-		snprintf(why, why_size, "out of memory");
 		return err;
 	}
 	settings->object_max = o->object_max;
@@ -51,7 +155,8 @@ setup_is_live(const struct option_key *key)
 	static const char *const live[] = {
 		"memory_max",      "disk_max",      "evict",        "object_max",
 		"head_timeout",    "ingest_idle",   "send_timeout", "resume_window",
-		"writer_takeover", "drain_timeout", "log_level",
+		"writer_takeover", "drain_timeout", "log_level",    "user_file",
+		"token_file",      "admin_from",    "admin_user",   "admin_token",
 	};
 
 	for (size_t i = 0; i < sizeof(live) / sizeof(live[0]); i++)

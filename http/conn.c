@@ -235,6 +235,7 @@ void
 conn_begin_reply(struct conn *conn)
 {
 	conn->replied = conn->close_after = conn->lingering_close = false;
+	conn->for_one = false;
 	conn->body_broken = false;
 	conn->continue_due = conn->head.expect_continue;
 	access_begin(conn);

@@ -61,13 +61,14 @@ struct conn {
 	struct access access;
 
 	/* The reply. */
-	bool direct;                    /* made at once, without evhttp so far; see direct.h */
-	bool continue_due;              /* the client waits for 100 Continue */
-	bool body_broken;               /* nobody can tell where the next request begins */
-	bool close_after;               /* decided when the reply's head is made */
-	bool replied;                   /* evhttp has all of the reply and will free the request */
-	bool no_read_timeout;           /* switched off for this reply */
-	bool lingering_close;           /* the client may still be sending when we close */
+	bool direct;          /* made at once, without evhttp so far; see direct.h */
+	bool continue_due;    /* the client waits for 100 Continue */
+	bool body_broken;     /* nobody can tell where the next request begins */
+	bool close_after;     /* decided when the reply's head is made */
+	bool for_one;         /* who asks was shown: it is not for a cache that others share */
+	bool replied;         /* evhttp has all of the reply and will free the request */
+	bool no_read_timeout; /* switched off for this reply */
+	bool lingering_close; /* the client may still be sending when we close */
 	void (*drained)(void *handler); /* of the last reply_chunk */
 
 	void (*gone)(void *handler); /* NULL when nobody is to be told */

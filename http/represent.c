@@ -100,6 +100,17 @@ choose_bytes(struct conn *conn, struct object *object, const struct validators *
 	return true;
 }
 
+/* RULE is what the operator says, or NULL. What needs credentials is for no cache that others share, unless
+ * the operator wants that (RFC 9111 3.5, 5.2.2.7). */
+static void
+add_cache_control(struct conn *conn, const char *rule, const char *usual)
+{
+	if (rule == NULL && conn->for_one)
+		reply_header_format(conn, "Cache-Control", "private, %s", usual);
+	else
+		reply_header(conn, "Cache-Control", rule != NULL ? rule : usual);
+}
+
 static void
 represent_complete(struct conn *conn, struct object *object, uint64_t length, const char *cache)
 {
@@ -130,8 +141,7 @@ represent_complete(struct conn *conn, struct object *object, uint64_t length, co
 			return;
 		}
 	}
-	reply_header(conn, "Cache-Control",
-		     cache != NULL ? cache : media_cache_whole(object_path(object)));
+	add_cache_control(conn, cache, media_cache_whole(object_path(object)));
 	if (outcome == ETAG_PROCEED && conn->head.method == METHOD_GET) {
 		whole_start(conn, object, &body);
 		return;
@@ -179,13 +189,11 @@ represent_growing(struct conn *conn, struct object *object, struct object_status
 			return;
 		}
 		reply_header(conn, "Accept-Ranges", "bytes");
-		if (cache == NULL)
-			cache = media_cache_growing(object_path(object));
+		add_cache_control(conn, cache, media_cache_growing(object_path(object)));
 	} else {
-		cache = "no-store"; /* it will be cut */
+		reply_header(conn, "Cache-Control", "no-store"); /* it will be cut */
 	}
 	reply_header(conn, "Content-Type", object_type(object));
-	reply_header(conn, "Cache-Control", cache);
 	if (conn->head.method == METHOD_HEAD) {
 		object_put(&object);
 		reply_empty(conn, 200);

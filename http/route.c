@@ -7,6 +7,7 @@
 #include "http/admin.h"
 #include "http/conn.h"
 #include "http/fetch.h"
+#include "http/gate.h"
 #include "http/ingest.h"
 #include "http/list.h"
 #include "http/path.h"
@@ -50,11 +51,37 @@ answer_options(struct conn *conn)
 {
 	reply_header(conn, "Allow", MEDIA_METHODS);
 	reply_header(conn, "Access-Control-Allow-Methods", "GET, HEAD, OPTIONS");
-	reply_header(conn, "Access-Control-Allow-Headers",
-		     "*, Range, If-None-Match, If-Modified-Since, "
-		     "If-Range, CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status");
+	/* "*" does not stand for Authorization. */
+	reply_header_format(conn, "Access-Control-Allow-Headers", "%s%s",
+			    rules_limit_reads(conn->worker->settings->rules) ? "Authorization, "
+									     : "",
+			    "*, Range, If-None-Match, If-Modified-Since, "
+			    "If-Range, CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status");
 	reply_header(conn, "Access-Control-Max-Age", "86400");
 	reply_empty(conn, 204);
+}
+
+static void
+read_media(struct conn *conn, const char *name, struct slice query)
+{
+	if (conn->head.method == METHOD_GET && reload_is_asked(query))
+		reload_start(conn, name, query);
+	else
+		fetch_start(conn, name);
+}
+
+static void
+write_media(struct conn *conn, const char *name, struct slice query)
+{
+	(void)query;
+	ingest_start(conn, name);
+}
+
+static void
+delete_media(struct conn *conn, const char *name, struct slice query)
+{
+	(void)query;
+	remove_start(conn, name);
 }
 
 static void
@@ -67,26 +94,24 @@ dispatch_media(struct conn *conn, const char *name, struct slice query)
 	case METHOD_HEAD:
 		if (is_root)
 			reply_text(conn, 404, "no object has the path /");
-		else if (conn->head.method == METHOD_GET && reload_is_asked(query))
-			reload_start(conn, name, query);
 		else
-			fetch_start(conn, name);
+			gate_pass(conn, GRANT_READ, name, query, read_media);
 		return;
 	case METHOD_PUT:
 	case METHOD_POST:
 		if (is_root)
 			reply_text(conn, 400, "no object can have the path /");
 		else
-			ingest_start(conn, name);
+			gate_pass(conn, GRANT_WRITE, name, query, write_media);
 		return;
 	case METHOD_DELETE:
 		if (is_root)
 			reply_text(conn, 404, "no object has the path /");
 		else
-			remove_start(conn, name);
+			gate_pass(conn, GRANT_DELETE, name, query, delete_media);
 		return;
 	case METHOD_LIST:
-		list_start(conn, name, query);
+		gate_pass(conn, GRANT_LIST, name, query, list_start);
 		return;
 	case METHOD_OPTIONS:
 		answer_options(conn);
@@ -119,7 +144,7 @@ route_request(struct conn *conn)
 		reply_text(conn, 400,
 			   "malformed path: a bad escape, a control byte or a dot segment");
 	else if (conn->admin)
-		admin_request(conn, name, query);
+		gate_pass(conn, GRANT_ADMIN, name, query, admin_request);
 	else
 		dispatch_media(conn, name, query);
 }

@@ -11,6 +11,7 @@
 
 #include <stdint.h>
 
+#include "http/grant.h"
 #include "storage/writer.h"
 
 struct rules;
@@ -31,6 +32,7 @@ struct rule {
 	const char *cache_control; /* or NULL */
 	int64_t ttl_ms;            /* 0 keeps for ever; -1 unset */
 	int64_t hold_ms;           /* 0 does not wait; -1 unset */
+	struct grant_words access[GRANT_OPS]; /* who may; of GRANT_ADMIN no rule speaks */
 };
 
 /* What holds for one path. */
@@ -48,10 +50,19 @@ struct policy {
 struct rules *rules_new(void);
 void rules_free(struct rules **rules);
 
-/* Appends a copy of RULE. 0 or -ENOMEM. */
+/* Appends a copy of RULE, whose addresses cidr_set_add takes. 0 or -ENOMEM. */
 int rules_add(struct rules *rules, const struct rule *rule);
+
+/* The same for who may use the admin listener; once. */
+int rules_set_admin(struct rules *rules, const struct grant_words *words);
 
 /* What holds for PATH. Its strings live as long as RULES. */
 struct policy rules_policy(const struct rules *rules, const char *path);
+
+/* Who may do OP to PATH; the same. */
+struct grant_terms rules_terms(const struct rules *rules, const char *path, enum grant_op op);
+
+/* Whether any rule limits who may read. */
+bool rules_limit_reads(const struct rules *rules);
 
 #endif

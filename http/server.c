@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "http/checker.h"
 #include "http/listen.h"
 #include "http/worker.h"
 
@@ -19,6 +20,7 @@ struct server {
 	char *admin;
 	struct worker **workers;
 	struct mailbox **mailboxes;
+	struct checker *checker;
 };
 
 static void
@@ -201,8 +203,13 @@ server_start(struct server *server, struct store *store, char *why, size_t why_s
 		snprintf(why, why_size, "can't listen: out of memory");
 	else
 		rc = bind_listeners(server, bound, &count, why, why_size);
+	if (rc == 0) {
+		rc = checker_start(&server->checker);
+		if (rc != 0)
+			snprintf(why, why_size, "can't start a thread: %s", strerror(-rc));
+	}
 	for (unsigned i = 0; i < server->config.workers && rc == 0; i++) {
-		rc = worker_start(server->workers[i], store);
+		rc = worker_start(server->workers[i], store, server->checker);
 		if (rc != 0)
 			snprintf(why, why_size, "can't start a worker: %s", strerror(-rc));
 	}
@@ -240,6 +247,7 @@ server_stop(struct server *server)
 		worker_stop(server->workers[i]);
 	for (unsigned i = 0; i < server->config.workers; i++)
 		worker_join(server->workers[i]);
+	checker_stop(&server->checker);
 }
 
 void

@@ -11,7 +11,8 @@ settings_new(void)
 		return NULL;
 	atomic_init(&settings->references, 1);
 	settings->rules = rules_new();
-	if (settings->rules == NULL)
+	settings->verdicts = verdicts_new();
+	if (settings->rules == NULL || settings->verdicts == NULL)
 		settings_put(&settings);
 	return settings;
 }
@@ -34,5 +35,8 @@ settings_put(struct settings **settingsp)
 	    atomic_fetch_sub_explicit(&settings->references, 1, memory_order_acq_rel) > 1)
 		return;
 	rules_free(&settings->rules);
+	secrets_free(&settings->users);
+	secrets_free(&settings->tokens);
+	verdicts_free(&settings->verdicts);
 	free(settings);
 }

@@ -5,7 +5,7 @@
  * lock; a request that needs it for longer than the turn of the loop holds one of its own.
  *
  * Threads  settings_get and settings_put any; the rest is read only.
- * Owns     its rules.
+ * Owns     everything in it.
  * Units    bytes, milliseconds.
  */
 #ifndef SPILLWAY_HTTP_SETTINGS_H
@@ -15,11 +15,15 @@
 #include <stdint.h>
 
 #include "http/rules.h"
+#include "http/secrets.h"
+#include "http/verdicts.h"
 
 struct settings {
 	struct rules *rules;
-	uint64_t object_max;     /* of one object; 0: no limit */
-	int64_t head_timeout_ms; /* a request head must be whole within this */
+	struct secrets *users, *tokens; /* NULL without a file: then no rule asks for one */
+	struct verdicts *verdicts;      /* on passwords of users; it alone changes, and knows how */
+	uint64_t object_max;            /* of one object; 0: no limit */
+	int64_t head_timeout_ms;        /* a request head must be whole within this */
 	int64_t ingest_idle_ms; /* a PUT, or a kept-alive connection, may be silent for this long */
 	int64_t send_timeout_ms; /* a reader may take nothing for this long */
 	int64_t drain_ms;        /* server_stop waits this long for replies in flight */
@@ -27,7 +31,7 @@ struct settings {
 	_Atomic unsigned references; /* private */
 };
 
-/* All zeros, with the built-in rules and one reference. NULL when there is no memory. */
+/* All zeros, with the built-in rules, no verdict yet and one reference. NULL when there is no memory. */
 struct settings *settings_new(void);
 
 /* One more reference. */

@@ -306,12 +306,13 @@ thread_main(void *arg)
 }
 
 int
-worker_start(struct worker *worker, struct store *store)
+worker_start(struct worker *worker, struct store *store, struct checker *checker)
 {
 	sigset_t all, before;
 	int err;
 
 	worker->store = store;
+	worker->checker = checker;
 	/* Signals are for the main thread; a blocked SIGPIPE is an EPIPE. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before);

@@ -20,6 +20,7 @@
 #include "http/date.h"
 #include "http/server.h"
 
+struct checker;
 struct conn;
 struct evhttp;
 struct listener;
@@ -42,6 +43,7 @@ struct worker {
 	unsigned index;            /* its slot for object_watch */
 	struct settings *settings; /* what requests that begin now go by */
 	struct store *store;       /* set before the thread starts */
+	struct checker *checker;   /* of passwords; the same */
 	struct event_base *base;
 	struct mailbox mailbox;
 	struct event *mail; /* readable mailbox */
@@ -85,7 +87,7 @@ int worker_new(unsigned index, struct settings *settings, struct worker **out);
 int worker_listen(struct worker *worker, int fd, bool admin);
 
 /* Runs the thread. 0 or -errno. */
-int worker_start(struct worker *worker, struct store *store);
+int worker_start(struct worker *worker, struct store *store, struct checker *checker);
 
 /* Tells the thread (the main one calls) to go by SETTINGS from now on; and waits until it does. */
 void worker_apply(struct worker *worker, struct settings *settings);

@@ -22,7 +22,7 @@ from subject import PATIENCE, SANITIZED, SPILLWAY, pattern, wait_until
 from wire import Client, Closed
 
 __all__ = ["PATIENCE", "SANITIZED", "SPILLWAY", "Case", "Client", "Closed", "Server", "main", "pattern",
-           "wait_until"]
+           "wait_until", "with_parent_dies"]
 
 PR_SET_PDEATHSIG = 1
 SANITIZER = re.compile(

@@ -82,6 +82,70 @@ rules_keep_copies(void **state)
 	rules_free(&rules);
 }
 
+static struct names
+only(const char *name)
+{
+	struct names names = {NULL, 0, 0};
+
+	assert_int_equal(names_add(&names, name), 0);
+	return names;
+}
+
+static void
+who_may_is_found_per_key_and_delete_follows_write(void **state)
+{
+	static const struct cidr_address ten = {
+		{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1}};
+	struct rules *rules = rules_new();
+	struct rule all = {.pattern = "*", UNSET}, live = {.pattern = "/live/*", UNSET};
+	struct grant_words admin = {.user = only("root")};
+	struct grant_terms terms;
+
+	(void)state;
+	assert_non_null(rules);
+	all.access[GRANT_WRITE].from = only("10.0.0.0/8");
+	all.access[GRANT_WRITE].user = only("ann");
+	live.access[GRANT_WRITE].user = only("bob");
+	live.access[GRANT_LIST].token = only("ci");
+	assert_int_equal(rules_add(rules, &all), 0);
+	assert_int_equal(rules_add(rules, &live), 0);
+	assert_int_equal(rules_set_admin(rules, &admin), 0);
+	names_clear(&all.access[GRANT_WRITE].from);
+	names_clear(&all.access[GRANT_WRITE].user);
+	names_clear(&live.access[GRANT_LIST].token);
+	names_clear(&admin.user);
+	assert_false(rules_limit_reads(rules));
+
+	terms = rules_terms(rules, "/live/x", GRANT_WRITE);
+	assert_true(cidr_set_has(terms.from, &ten));
+	assert_string_equal(terms.user->items[0], "bob");
+	assert_null(terms.token);
+	terms = rules_terms(rules, "/live/x", GRANT_DELETE);
+	assert_string_equal(terms.user->items[0], "bob");
+	terms = rules_terms(rules, "/x", GRANT_WRITE);
+	assert_string_equal(terms.user->items[0], "ann");
+	terms = rules_terms(rules, "/x", GRANT_LIST);
+	assert_null(terms.token);
+	terms = rules_terms(rules, "/live/", GRANT_LIST);
+	assert_string_equal(terms.token->items[0], "ci");
+	terms = rules_terms(rules, "/live/x", GRANT_READ);
+	assert_null(terms.user);
+	terms = rules_terms(rules, "/live/x", GRANT_ADMIN);
+	assert_string_equal(terms.user->items[0], "root");
+
+	live.access[GRANT_DELETE].token = only("ci");
+	live.access[GRANT_READ].from = only("any");
+	assert_int_equal(rules_add(rules, &live), 0);
+	assert_true(rules_limit_reads(rules));
+	terms = rules_terms(rules, "/live/x", GRANT_DELETE);
+	assert_null(terms.user);
+	assert_string_equal(terms.token->items[0], "ci");
+	names_clear(&live.access[GRANT_WRITE].user);
+	names_clear(&live.access[GRANT_DELETE].token);
+	names_clear(&live.access[GRANT_READ].from);
+	rules_free(&rules);
+}
+
 int
 main(void)
 {
@@ -89,6 +153,7 @@ main(void)
 		cmocka_unit_test(without_rules_playlists_are_whole_and_the_rest_is_live),
 		cmocka_unit_test(every_matching_rule_applies_and_the_last_wins_per_key),
 		cmocka_unit_test(rules_keep_copies),
+		cmocka_unit_test(who_may_is_found_per_key_and_delete_follows_write),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
