@@ -104,7 +104,13 @@
 	X(copied_bytes_total, counter, "spillway_copied_bytes_total", "",                          \
 	  "Bytes of objects that were copied out of volumes that were to go.")                     \
 	X(readers_cut_total, counter, "spillway_readers_cut_total", "",                            \
-	  "Replies ended before their end, by us.")
+	  "Replies ended before their end, by us.")                                                \
+	X(handshakes_full, counter, "spillway_tls_handshakes_total", "result=\"full\"",            \
+	  "Handshakes of TLS, by how they ended.")                                                 \
+	X(handshakes_resumed, counter, "spillway_tls_handshakes_total", "result=\"resumed\"", "")  \
+	X(handshakes_failed, counter, "spillway_tls_handshakes_total", "result=\"failed\"", "")    \
+	X(handshakes_abandoned, counter, "spillway_tls_handshakes_total", "result=\"abandoned\"",  \
+	  "")
 
 enum metric {
 #define METRICS_ENUM(id, kind, family, labels, help) METRIC_##id,

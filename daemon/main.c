@@ -19,6 +19,7 @@
 #include "daemon/signals.h"
 #include "daemon/supervisor.h"
 #include "http/server.h"
+#include "http/tls.h"
 #include "storage/store.h"
 
 #define EXIT_USAGE 2
@@ -27,10 +28,11 @@ struct daemon {
 	struct command command;
 	struct config config;
 	unsigned workers;
-	struct settings *settings; /* what requests go by now */
+	struct settings *settings;     /* what requests go by now */
 	struct server_socket *sockets; /* inherited */
 	size_t socket_count;
 	struct spool *access_log; /* or NULL */
+	struct tls *tls;          /* NULL without listen_tls */
 	struct server *server;
 	struct store *store;
 	char why[512]; /* the reason of the step that failed */
@@ -85,6 +87,35 @@ sockets_close(struct daemon *d)
 	supervisor_close(&d->sockets, &d->socket_count);
 }
 
+static int
+tls_start(struct daemon *d)
+{
+	struct tls_config config;
+	int err = setup_tls(&d->config, &config, d->why, sizeof(d->why));
+
+	return err == 0 && config.certificate != NULL
+		       ? tls_new(&config, &d->tls, d->why, sizeof(d->why))
+		       : err;
+}
+
+static void
+tls_stop(struct daemon *d)
+{
+	tls_free(&d->tls);
+}
+
+/* Handshakes from now on use what the files hold now. */
+static int
+tls_renew(struct daemon *d, const struct config *config, char *why, size_t why_size)
+{
+	struct tls_config fresh;
+	int err = setup_tls(config, &fresh, why, why_size);
+
+	return err == 0 && d->tls != NULL && fresh.certificate != NULL
+		       ? tls_reload(d->tls, &fresh, why, why_size)
+		       : err;
+}
+
 static unsigned
 cores(void)
 {
@@ -126,6 +157,9 @@ server_create(struct daemon *d)
 		&(struct server_config){
 			.listen = (const char *const *)o->listen.items,
 			.listen_count = o->listen.count,
+			.listen_tls = (const char *const *)o->listen_tls.items,
+			.listen_tls_count = o->listen_tls.count,
+			.tls = d->tls,
 			.admin = o->admin,
 			.sockets = d->sockets,
 			.socket_count = d->socket_count,
@@ -195,6 +229,7 @@ static const struct step {
 	{"descriptors", descriptors_raise, NULL},
 	{"signals", signals_start, NULL},
 	{"settings", settings_start, settings_stop},
+	{"tls", tls_start, tls_stop},
 	{"sockets", sockets_take, sockets_close},
 	{"access log", access_log_open, access_log_close},
 	{"server", server_create, server_destroy},
@@ -207,7 +242,7 @@ static const struct step {
 
 /* ---- life ---- */
 
-/* Reads the configuration again, into CONFIG and SETTINGS. */
+/* Reads the configuration again, into CONFIG and SETTINGS, and certificates, which are used at once. */
 static int
 load_again(struct daemon *d, struct config *config, struct settings **settings)
 {
@@ -216,6 +251,11 @@ load_again(struct daemon *d, struct config *config, struct settings **settings)
 
 	if (err == 0) {
 		err = setup_settings(config, settings, why, sizeof(why));
+		if (err == 0) {
+			err = tls_renew(d, config, why, sizeof(why));
+			if (err != 0)
+				settings_put(settings);
+		}
 		if (err != 0)
 			config_free(config);
 	}
@@ -327,6 +367,11 @@ check_only(struct daemon *d)
 		return EXIT_FAILURE;
 	}
 	settings_put(&d->settings);
+	if (tls_start(d) != 0) {
+		fprintf(stderr, "spillway: %s\n", d->why);
+		return EXIT_FAILURE;
+	}
+	tls_stop(d);
 	printf("spillway: %s: good\n", d->config.file != NULL ? d->config.file : "configuration");
 	return EXIT_SUCCESS;
 }

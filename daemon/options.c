@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "http/access_line.h"
+#include "http/tls.h"
 #include "storage/store.h"
 
 static const char *const log_levels[] = {
@@ -45,6 +46,12 @@ static const char *const second_writer_names[] = {
 	NULL,
 };
 
+static const char *const tls_versions[] = {
+	[TLS_VERSION_1_2] = "1.2",
+	[TLS_VERSION_1_3] = "1.3",
+	NULL,
+};
+
 #define KIB UINT64_C(1024)
 #define MIB (KIB * 1024)
 #define GIB (MIB * 1024)
@@ -60,6 +67,16 @@ const struct option_key options_keys[] = {
 	 "directory of everything that is stored, created if missing"},
 	{"listen", OPTION_ADDRESSES, AT(listen), 0, 0, NULL, NULL,
 	 "media listeners, ADDR:PORT (0.0.0.0:3000 and [::]:3000)"},
+	{"listen_tls", OPTION_ADDRESSES, AT(listen_tls), 0, 0, NULL, NULL,
+	 "media listeners where clients speak TLS, ADDR:PORT (none)"},
+	{"tls_certificate", OPTION_TEXT, AT(tls_certificate), 0, 0, NULL, NULL,
+	 "PEM file of the certificate, and of those between it and the root"},
+	{"tls_key", OPTION_TEXT, AT(tls_key), 0, 0, NULL, NULL,
+	 "PEM file of its private key (the same file)"},
+	{"tls_client_ca", OPTION_TEXT, AT(tls_client_ca), 0, 0, NULL, NULL,
+	 "PEM file of who signs the certificates of clients (they are not asked for one)"},
+	{"tls_min_version", OPTION_CHOICE, AT(tls_min_version), 0, 0, tls_versions, "1.2",
+	 "oldest version of TLS: 1.2 or 1.3"},
 	{"admin", OPTION_ADDRESS, AT(admin), 0, 0, NULL, "127.0.0.1:3001",
 	 "admin listener, ADDR:PORT or none"},
 	{"workers", OPTION_COUNT, AT(workers), 1, STORE_WORKERS_MAX, NULL, NULL,

@@ -27,7 +27,12 @@ struct option_share {
 struct options {
 	char *data_dir;
 	struct names listen; /* "ADDR:PORT" */
-	char *admin;         /* the same, or NULL for none */
+	struct names listen_tls;
+	char *tls_certificate; /* files */
+	char *tls_key;
+	char *tls_client_ca;
+	int tls_min_version; /* enum tls_version */
+	char *admin;         /* ADDR:PORT, or NULL for none */
 	unsigned workers;    /* 0: one per core */
 	bool sync;
 	uint64_t volume_size;

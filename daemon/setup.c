@@ -149,14 +149,31 @@ setup_store(const struct config *config, struct store_config *out)
 	out->evict = o->evict;
 }
 
+int
+setup_tls(const struct config *config, struct tls_config *out, char *why, size_t why_size)
+{
+	const struct options *o = &config->options;
+
+	if ((o->listen_tls.count > 0) != (o->tls_certificate != NULL)) {
+		snprintf(why, why_size, "listen_tls and tls_certificate need each other");
+		return -EINVAL;
+	}
+	out->certificate = o->tls_certificate;
+	out->key = o->tls_key;
+	out->client_ca = o->tls_client_ca;
+	out->min_version = (enum tls_version)o->tls_min_version;
+	return 0;
+}
+
 bool
 setup_is_live(const struct option_key *key)
 {
 	static const char *const live[] = {
-		"memory_max",      "disk_max",      "evict",        "object_max",
-		"head_timeout",    "ingest_idle",   "send_timeout", "resume_window",
-		"writer_takeover", "drain_timeout", "log_level",    "user_file",
-		"token_file",      "admin_from",    "admin_user",   "admin_token",
+		"memory_max",      "disk_max",      "evict",           "object_max",
+		"head_timeout",    "ingest_idle",   "send_timeout",    "resume_window",
+		"writer_takeover", "drain_timeout", "log_level",       "user_file",
+		"token_file",      "admin_from",    "admin_user",      "admin_token",
+		"tls_certificate", "tls_key",       "tls_client_ca",   "tls_min_version",
 	};
 
 	for (size_t i = 0; i < sizeof(live) / sizeof(live[0]); i++)

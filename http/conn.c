@@ -10,10 +10,9 @@
 #include "base/metrics.h"
 #include "http/direct.h"
 #include "http/framer.h"
+#include "http/tls.h"
 #include "http/transport.h"
 
-#define INPUT_MAX 65536             /* bytes that wait in the input of a busy connection */
-#define WRITE_MAX ((size_t)1 << 20) /* bytes of one write; libevent's 16 KiB cost half the speed */
 #define LINGER_MS 2000
 #define LINGER_BYTES ((uint64_t)4 << 20)
 
@@ -72,7 +71,7 @@ conn_new(struct face *face)
 
 	if (conn == NULL)
 		return NULL;
-	conn->bev = bufferevent_socket_new(face->worker->base, -1, BEV_OPT_CLOSE_ON_FREE);
+	conn->bev = transport_open(conn, face);
 	if (conn->bev == NULL ||
 	    evbuffer_add_cb(bufferevent_get_input(conn->bev), framer_input, conn) == NULL) {
 		if (conn->bev != NULL)
@@ -81,10 +80,8 @@ conn_new(struct face *face)
 		return NULL;
 	}
 	bufferevent_incref(conn->bev);
-	bufferevent_setwatermark(conn->bev, EV_READ, 0, INPUT_MAX);
-	bufferevent_set_max_single_write(conn->bev, WRITE_MAX);
 	conn->worker = face->worker;
-	conn->admin = face->admin;
+	conn->admin = face->kind == FACE_ADMIN;
 	conn->state = CONN_HEAD;
 	conn_expect_head(conn);
 	metric_add(METRIC_connections_total, 1);
@@ -146,6 +143,7 @@ void
 conn_next(struct conn *conn)
 {
 	forget_request(conn, true);
+	transport_resume_input(conn);
 	if (conn->no_read_timeout)
 		restore_timeouts(conn);
 	conn->deadline_ms = 0;
@@ -224,6 +222,9 @@ on_close(struct evhttp_connection *evcon, void *arg)
 		evhttp_request_free(conn->evreq);
 	forget_request(conn, false);
 	conn->evcon = NULL;
+	if (conn->state == CONN_BUSY && (gone != NULL || !conn->replied))
+		transport_cut(conn);
+	transport_close(conn);
 	bufferevent_disable(conn->bev, EV_READ | EV_WRITE);
 	if (conn->lingering_close)
 		start_linger(conn);
@@ -263,6 +264,14 @@ conn_begin(struct conn *conn, struct evhttp_request *evreq)
 	}
 }
 
+const char *
+conn_client_certificate(struct conn *conn)
+{
+	if (conn->ssl != NULL && conn->client_name == NULL)
+		conn->client_name = tls_client_name(conn->ssl);
+	return conn->client_name;
+}
+
 void
 conn_attach(struct conn *conn, void (*gone)(void *), void *handler)
 {
@@ -284,6 +293,8 @@ void
 conn_cut(struct conn *conn)
 {
 	conn_detach(conn);
+	if (conn->state == CONN_BUSY)
+		transport_cut(conn);
 	evhttp_connection_free(conn->evcon);
 }
 
@@ -310,6 +321,7 @@ conn_reap(struct worker *worker)
 		evbuffer_remove_cb(bufferevent_get_input(conn->bev), framer_input, conn);
 		bufferevent_decref(conn->bev);
 		free(conn->text);
+		free(conn->client_name);
 		free(conn);
 		metric_add(METRIC_connections, -1);
 	}
@@ -337,9 +349,13 @@ conn_sweep(struct worker *worker, int64_t now_ms)
 		next = TAILQ_NEXT(conn, link);
 		if (was_let_go(conn)) {
 			bufferevent_disable(conn->bev, EV_READ | EV_WRITE);
-			conn_set_state(conn, CONN_DEAD);
+			transport_lost(conn);
+			start_linger(conn);
 		} else if (conn->deadline_ms <= now_ms) {
-			framer_refuse(conn, HEAD_SLOW);
+			if (transport_is_open(conn))
+				framer_refuse(conn, HEAD_SLOW);
+			else
+				transport_give_up(conn);
 		}
 	}
 	while ((conn = TAILQ_FIRST(&worker->lingers)) != NULL && conn->deadline_ms <= now_ms) {

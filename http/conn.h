@@ -42,6 +42,8 @@ struct conn {
 	enum conn_state state;
 	int64_t deadline_ms; /* mono: of the head, or of lingering */
 	struct bufferevent *bev;
+	struct ssl_st *ssl;              /* transport.c's: bev's, or NULL for a plain socket */
+	char *client_name;               /* of conn_client_certificate, once it was asked for */
 	struct evhttp_connection *evcon; /* from its first request on */
 	struct evhttp_request *evreq;    /* while BUSY, unless the reply is direct */
 	struct event *linger;            /* while LINGER */
@@ -125,5 +127,8 @@ void conn_close_all(struct worker *worker);
 void conn_reap(struct worker *worker);
 
 int conn_fd(const struct conn *conn);
+
+/* The name in the certificate that the client proved to have, and that tls_client_ca vouches for; NULL if none. */
+const char *conn_client_certificate(struct conn *conn);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "http/direct.h"
+#include "http/transport.h"
 
 /* An unwanted body that is longer than this is not worth keeping a connection for. */
 #define SKIP_MAX ((uint64_t)256 << 20)
@@ -171,8 +172,10 @@ framer_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *
 	struct conn *conn = arg;
 
 	(void)input;
-	if (info->n_added > 0)
-		framer_run(conn);
+	if (info->n_added == 0)
+		return;
+	framer_run(conn);
+	transport_bound_input(conn);
 }
 
 void

@@ -14,6 +14,7 @@
 #include "http/etag.h"
 #include "http/intake.h"
 #include "http/reply.h"
+#include "http/transport.h"
 #include "http/upload.h"
 #include "storage/store.h"
 
@@ -183,7 +184,7 @@ pump(struct ingest *in)
 		}
 		/* Senders with Nagle's algorithm wait for this ACK before they send the rest. */
 		setsockopt(conn_fd(in->conn), IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one));
-		event_add(&in->readable, &idle);
+		transport_await(in->conn, &in->readable, &idle);
 		return;
 	case ENOBUFS:
 		stall(in);

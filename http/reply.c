@@ -201,6 +201,7 @@ static void
 queued(struct conn *conn)
 {
 	bufferevent_disable(conn->bev, EV_READ);
+	transport_queued(conn);
 }
 
 static void
@@ -309,6 +310,7 @@ reply_end(struct conn *conn)
 	complete(conn);
 	/* This may end the connection: without chunks and with nothing queued. */
 	evhttp_send_reply_end(conn->evreq);
+	transport_queued(conn);
 }
 
 void
@@ -318,6 +320,7 @@ reply_live_start(struct conn *conn, int code)
 		conn->close_after = true;
 	prepare(conn, code);
 	evhttp_send_reply_start(conn->evreq, code, phrase(code));
+	transport_queued(conn);
 	/* It waits in silence for as long as the writer does. */
 	conn_watch(conn);
 }

@@ -14,10 +14,18 @@
 #include "http/listen.h"
 #include "http/worker.h"
 
+/* Where one kind of client is served. */
+struct door {
+	enum face_kind kind;
+	char *text;                    /* the address, as it was configured; or NULL and */
+	int inherited;                 /* a socket, not ours */
+	struct listen_address address; /* with the real port, once it is open */
+};
+
 struct server {
-	struct server_config config; /* listen and admin point to copies of our own */
-	char **listen;
-	char *admin;
+	struct server_config config; /* without addresses and sockets, which are doors */
+	struct door *doors;
+	size_t door_count;
 	struct worker **workers;
 	struct mailbox **mailboxes;
 	struct checker *checker;
@@ -33,24 +41,51 @@ log_libevent(int severity, const char *message)
 }
 
 static int
-copy_addresses(struct server *server, const struct server_config *config)
+add_doors(struct server *server, enum face_kind kind, const char *const *texts, size_t count)
 {
-	server->listen = calloc(config->listen_count + 1, sizeof(*server->listen));
-	if (server->listen == NULL)
-		return -ENOMEM;
-	for (size_t i = 0; i < config->listen_count; i++) {
-		server->listen[i] = strdup(config->listen[i]);
-		if (server->listen[i] == NULL)
+	for (size_t i = 0; i < count; i++) {
+		struct door *door = &server->doors[server->door_count++];
+
+		door->kind = kind;
+		door->text = strdup(texts[i]);
+		if (door->text == NULL)
 			return -ENOMEM;
 	}
-	if (config->admin != NULL) {
-		server->admin = strdup(config->admin);
-		if (server->admin == NULL)
-			return -ENOMEM;
-	}
-	server->config.listen = (const char *const *)server->listen;
-	server->config.admin = server->admin;
 	return 0;
+}
+
+/* Adds what is inherited of KIND. False if there was nothing. */
+static bool
+inherit_doors(struct server *server, enum face_kind kind, const struct server_config *config)
+{
+	size_t before = server->door_count;
+
+	for (size_t i = 0; i < config->socket_count; i++) {
+		if (config->sockets[i].admin != (kind == FACE_ADMIN))
+			continue;
+		server->doors[server->door_count++] =
+			(struct door){.kind = kind, .inherited = config->sockets[i].fd};
+	}
+	return server->door_count > before;
+}
+
+static int
+choose_doors(struct server *server, const struct server_config *config)
+{
+	int rc = 0;
+
+	server->doors =
+		calloc(config->listen_count + config->listen_tls_count + config->socket_count + 1,
+		       sizeof(*server->doors));
+	if (server->doors == NULL)
+		return -ENOMEM;
+	if (!inherit_doors(server, FACE_MEDIA, config))
+		rc = add_doors(server, FACE_MEDIA, config->listen, config->listen_count);
+	if (rc == 0)
+		rc = add_doors(server, FACE_TLS, config->listen_tls, config->listen_tls_count);
+	if (!inherit_doors(server, FACE_ADMIN, config) && rc == 0)
+		rc = add_doors(server, FACE_ADMIN, &config->admin, config->admin != NULL);
+	return rc;
 }
 
 int
@@ -64,14 +99,17 @@ server_new(const struct server_config *config, struct server **out)
 	event_set_log_callback(log_libevent);
 	server->config = *config;
 	server->config.settings = NULL; /* each worker has its reference */
-	if (copy_addresses(server, config) != 0)
+	server->config.listen = server->config.listen_tls = NULL;
+	server->config.admin = NULL;
+	server->config.sockets = NULL;
+	if (choose_doors(server, config) != 0)
 		goto fail;
 	server->workers = calloc(config->workers, sizeof(struct worker *));
 	server->mailboxes = calloc(config->workers, sizeof(struct mailbox *));
 	if (server->workers == NULL || server->mailboxes == NULL)
 		goto fail;
 	for (unsigned i = 0; i < config->workers; i++) {
-		rc = worker_new(i, config->settings, &server->workers[i]);
+		rc = worker_new(i, config->settings, config->tls, &server->workers[i]);
 		if (rc != 0)
 			goto fail;
 		server->workers[i]->access_log = config->access_log;
@@ -91,118 +129,83 @@ server_mailboxes(const struct server *server)
 	return server->mailboxes;
 }
 
-/* One socket per worker on the address TEXT; *ADDRESS gets the real port. */
+/* One socket per worker on the address of DOOR, which gets the real port. */
 static int
-bind_all(struct server *server, const char *text, bool admin, struct listen_address *address,
-	 char *why, size_t why_size)
+bind_all(struct server *server, struct door *door, char *why, size_t why_size)
 {
-	int rc = listen_parse(text, address);
+	int rc = listen_parse(door->text, &door->address);
 
 	if (rc != 0) {
 		snprintf(why, why_size, "can't listen on %s: it is not ADDR:PORT or [V6]:PORT",
-			 text);
+			 door->text);
 		return rc;
 	}
 	for (unsigned i = 0; i < server->config.workers; i++) {
 		int fd;
 
-		rc = listen_open(address, i == 0, &fd);
+		rc = listen_open(&door->address, i == 0, &fd);
 		if (rc == 0)
-			rc = worker_listen(server->workers[i], fd, admin);
+			rc = worker_listen(server->workers[i], fd, door->kind);
 		if (rc != 0) {
-			snprintf(why, why_size, "can't listen on %s: %s", text, strerror(-rc));
+			snprintf(why, why_size, "can't listen on %s: %s", door->text,
+				 strerror(-rc));
 			return rc;
 		}
 	}
 	return 0;
 }
 
-/* Every worker accepts from SOCKET; *ADDRESS gets where that is bound. */
+/* Every worker accepts from the socket that DOOR was inherited with. */
 static int
-share(struct server *server, const struct server_socket *socket, struct listen_address *address,
-      char *why, size_t why_size)
+share(struct server *server, struct door *door, char *why, size_t why_size)
 {
-	int rc = listen_adopt(socket->fd, address);
+	int rc = listen_adopt(door->inherited, &door->address);
 
 	for (unsigned i = 0; i < server->config.workers && rc == 0; i++) {
-		int fd = fcntl(socket->fd, F_DUPFD_CLOEXEC, 0);
+		int fd = fcntl(door->inherited, F_DUPFD_CLOEXEC, 0);
 
-		rc = fd < 0 ? -errno : worker_listen(server->workers[i], fd, socket->admin);
+		rc = fd < 0 ? -errno : worker_listen(server->workers[i], fd, door->kind);
 	}
 	if (rc != 0)
 		snprintf(why, why_size, "can't listen on descriptor %d, which was inherited: %s",
-			 socket->fd,
+			 door->inherited,
 			 rc == -EINVAL ? "it is not a TCP socket that listens" : strerror(-rc));
 	return rc;
 }
 
-static bool
-inherits(const struct server_config *config, bool admin)
-{
-	for (size_t i = 0; i < config->socket_count; i++)
-		if (config->sockets[i].admin == admin)
-			return true;
-	return false;
-}
-
-struct bound {
-	struct listen_address address;
-	bool admin;
-};
-
-/* Binds everything first, so that a port that is taken shows before anything is served. */
+/* Opens everything first, so that a port that is taken shows before anything is served. */
 static int
-bind_listeners(struct server *server, struct bound *bound, size_t *count, char *why,
-	       size_t why_size)
+open_doors(struct server *server, char *why, size_t why_size)
 {
-	const struct server_config *config = &server->config;
-	bool media = !inherits(config, false);
-	bool admin = config->admin != NULL && !inherits(config, true);
-	size_t n = 0;
 	int rc = 0;
 
-	for (size_t i = 0; i < config->socket_count && rc == 0; i++, n++) {
-		bound[n].admin = config->sockets[i].admin;
-		rc = share(server, &config->sockets[i], &bound[n].address, why, why_size);
+	for (size_t i = 0; i < server->door_count && rc == 0; i++) {
+		struct door *door = &server->doors[i];
+
+		rc = door->text != NULL ? bind_all(server, door, why, why_size)
+					: share(server, door, why, why_size);
 	}
-	for (size_t i = 0; media && i < config->listen_count && rc == 0; i++, n++)
-		rc = bind_all(server, config->listen[i], false, &bound[n].address, why, why_size);
-	if (admin && rc == 0) {
-		bound[n].admin = true;
-		rc = bind_all(server, config->admin, true, &bound[n++].address, why, why_size);
-	}
-	*count = n;
 	return rc;
 }
 
-/* Media first. */
 static void
-log_listeners(const struct bound *bound, size_t count)
+log_doors(const struct server *server, enum face_kind kind, const char *before, const char *behind)
 {
-	for (int admin = 0; admin <= 1; admin++) {
-		for (size_t i = 0; i < count; i++) {
-			char text[LISTEN_TEXT_MAX];
+	for (size_t i = 0; i < server->door_count; i++) {
+		char text[LISTEN_TEXT_MAX];
 
-			if (bound[i].admin != admin)
-				continue;
-			listen_format(&bound[i].address, text);
-			log_notice(admin ? "admin listening on %s" : "listening on %s", text);
-		}
+		if (server->doors[i].kind != kind)
+			continue;
+		listen_format(&server->doors[i].address, text);
+		log_notice("%slistening on %s%s", before, text, behind);
 	}
 }
 
 int
 server_start(struct server *server, struct store *store, char *why, size_t why_size)
 {
-	struct bound *bound = calloc(server->config.listen_count + server->config.socket_count + 1,
-				     sizeof(*bound));
-	size_t count = 0;
-	int rc = -ENOMEM;
+	int rc = open_doors(server, why, why_size);
 
-	if (bound == NULL)
-		snprintf(why, why_size, "can't listen: out of memory");
-	else
-		rc = bind_listeners(server, bound, &count, why, why_size);
 	if (rc == 0) {
 		rc = checker_start(&server->checker);
 		if (rc != 0)
@@ -213,11 +216,13 @@ server_start(struct server *server, struct store *store, char *why, size_t why_s
 		if (rc != 0)
 			snprintf(why, why_size, "can't start a worker: %s", strerror(-rc));
 	}
-	if (rc == 0)
-		log_listeners(bound, count);
-	else
+	if (rc == 0) {
+		log_doors(server, FACE_MEDIA, "", "");
+		log_doors(server, FACE_TLS, "", " with TLS");
+		log_doors(server, FACE_ADMIN, "admin ", "");
+	} else {
 		server_stop(server);
-	free(bound);
+	}
 	return rc;
 }
 
@@ -260,10 +265,9 @@ server_free(struct server **serverp)
 	*serverp = NULL;
 	for (unsigned i = 0; server->workers != NULL && i < server->config.workers; i++)
 		worker_free(&server->workers[i]);
-	for (size_t i = 0; server->listen != NULL && i < server->config.listen_count; i++)
-		free(server->listen[i]);
-	free(server->listen);
-	free(server->admin);
+	for (size_t i = 0; i < server->door_count; i++)
+		free(server->doors[i].text);
+	free(server->doors);
 	free(server->workers);
 	free(server->mailboxes);
 	free(server);

@@ -18,6 +18,7 @@
 struct server;
 struct spool;
 struct store;
+struct tls;
 
 /* A listening socket that the process was started with. */
 struct server_socket {
@@ -28,13 +29,17 @@ struct server_socket {
 struct server_config {
 	const char *const *listen; /* "ADDR:PORT", "[V6]:PORT"; port 0 picks a free one */
 	size_t listen_count;
-	const char *admin; /* the same, or NULL for no admin listener */
-	/* Used instead of the addresses of their kind; kept open by the caller until server_stop. */
+	const char *const *listen_tls; /* the same, where clients speak TLS */
+	size_t listen_tls_count;
+	struct tls *tls;   /* outlives the server; NULL without listen_tls */
+	const char *admin; /* as listen, or NULL for no admin listener */
+	/* Used instead of listen, or of admin; kept open by the caller until server_stop. */
 	const struct server_socket *sockets;
 	size_t socket_count;
 	unsigned workers;
 	struct settings *settings; /* to begin with; the caller keeps its reference */
-	struct spool *access_log;  /* NULL for none; outlives the server, and has a slot for each worker */
+	struct spool *
+		access_log; /* NULL for none; outlives the server, and has a slot for each worker */
 	enum access_format access_format;
 };
 
@@ -44,9 +49,9 @@ int server_new(const struct server_config *config, struct server **out);
 /* One mailbox per worker, for struct store_config. */
 struct mailbox *const *server_mailboxes(const struct server *server);
 
-/* Binds every listener (SO_REUSEPORT, one socket per worker; one that was inherited is shared by all), logs "listening on ADDR:PORT" and
- * "admin listening on ADDR:PORT" with the real ports, runs the workers. 0, or -errno with a whole
- * sentence in WHY that names the address. */
+/* Binds every listener (SO_REUSEPORT, one socket per worker; one that was inherited is shared by all), logs
+ * "listening on ADDR:PORT", "listening on ADDR:PORT with TLS" and "admin listening on ADDR:PORT" with the
+ * real ports, runs the workers. 0, or -errno with a whole sentence in WHY that names the address. */
 int server_start(struct server *server, struct store *store, char *why, size_t why_size);
 
 /* From when this returns, every request that begins goes by SETTINGS; the caller keeps its reference.

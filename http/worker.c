@@ -127,16 +127,15 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 }
 
 static struct evhttp *
-make_face(struct worker *worker, struct face *face, bool admin)
+make_face(struct worker *worker, enum face_kind kind)
 {
 	struct timeval idle = worker_timeval(worker->settings->ingest_idle_ms);
 	struct evhttp *http = evhttp_new(worker->base);
+	struct face *face = &worker->faces[kind];
 
 	if (http == NULL)
 		return NULL;
-	face->worker = worker;
-	face->http = http;
-	face->admin = admin;
+	*face = (struct face){.kind = kind, .worker = worker, .http = http};
 	evhttp_set_bevcb(http, make_bufferevent, face);
 	evhttp_set_gencb(http, on_request, face);
 	evhttp_set_default_content_type(http, NULL);
@@ -145,7 +144,7 @@ make_face(struct worker *worker, struct face *face, bool admin)
 }
 
 int
-worker_new(unsigned index, struct settings *settings, struct worker **out)
+worker_new(unsigned index, struct settings *settings, struct tls *tls, struct worker **out)
 {
 	struct timeval tick = worker_timeval(WORKER_TICK_MS);
 	struct worker *worker = calloc(1, sizeof(*worker));
@@ -154,6 +153,7 @@ worker_new(unsigned index, struct settings *settings, struct worker **out)
 	if (worker == NULL)
 		return -ENOMEM;
 	worker->index = index;
+	worker->tls = tls;
 	worker->settings = settings_get(settings);
 	sem_init(&worker->applied, 0, 0);
 	worker->mailbox.fd = -1;
@@ -176,9 +176,9 @@ worker_new(unsigned index, struct settings *settings, struct worker **out)
 	if (worker->mail == NULL || worker->tick == NULL || worker->reap == NULL ||
 	    event_add(worker->mail, NULL) != 0 || event_add(worker->tick, &tick) != 0)
 		goto fail;
-	if (make_face(worker, &worker->media, false) == NULL ||
-	    make_face(worker, &worker->admin, true) == NULL)
-		goto fail;
+	for (unsigned kind = 0; kind < FACE_KINDS; kind++)
+		if (make_face(worker, (enum face_kind)kind) == NULL)
+			goto fail;
 	*out = worker;
 	return 0;
 fail:
@@ -198,7 +198,7 @@ on_accept_error(struct evconnlistener *listener, void *arg)
 }
 
 int
-worker_listen(struct worker *worker, int fd, bool admin)
+worker_listen(struct worker *worker, int fd, enum face_kind kind)
 {
 	struct listener *listener = calloc(1, sizeof(*listener));
 
@@ -206,7 +206,7 @@ worker_listen(struct worker *worker, int fd, bool admin)
 		close(fd);
 		return -ENOMEM;
 	}
-	listener->http = admin ? worker->admin.http : worker->media.http;
+	listener->http = worker->faces[kind].http;
 	listener->bound = evhttp_accept_socket_with_handle(listener->http, fd);
 	if (listener->bound == NULL) {
 		close(fd);
@@ -253,8 +253,8 @@ take_settings(struct letter *letter)
 	worker->settings = worker->fresh;
 	worker->fresh = NULL;
 	/* Of connections that are accepted from now on. */
-	evhttp_set_timeout_tv(worker->media.http, &idle);
-	evhttp_set_timeout_tv(worker->admin.http, &idle);
+	for (unsigned kind = 0; kind < FACE_KINDS; kind++)
+		evhttp_set_timeout_tv(worker->faces[kind].http, &idle);
 	sem_post(&worker->applied);
 }
 
@@ -280,12 +280,13 @@ tear_down(struct worker *worker)
 {
 	stop_listening(worker);
 	conn_close_all(worker);
-	if (worker->media.http != NULL)
-		evhttp_free(worker->media.http);
-	if (worker->admin.http != NULL)
-		evhttp_free(worker->admin.http);
-	worker->media.http = worker->admin.http = NULL;
+	for (unsigned kind = 0; kind < FACE_KINDS; kind++) {
+		if (worker->faces[kind].http != NULL)
+			evhttp_free(worker->faces[kind].http);
+		worker->faces[kind].http = NULL;
+	}
 	conn_sweep(worker, clock_mono_ms()); /* what had no request yet */
+	conn_close_all(worker);
 	conn_reap(worker);
 	event_base_loop(worker->base, EVLOOP_NONBLOCK); /* bufferevents are freed by the loop */
 }

@@ -1,4 +1,4 @@
-/* worker.h - one event loop: its thread, its two evhttp faces, its connections.
+/* worker.h - one event loop: its thread, its evhttp faces, its connections.
  *
  * Threads  everything in a worker belongs to its thread; worker_new, worker_listen and worker_free
  *          run on the main thread before it starts or after it ended. No libevent object is
@@ -25,15 +25,19 @@ struct conn;
 struct evhttp;
 struct listener;
 struct store;
+struct tls;
 struct worker;
 
 TAILQ_HEAD(conn_list, conn);
 
+enum face_kind { FACE_MEDIA, FACE_TLS, FACE_ADMIN };
+#define FACE_KINDS 3
+
 /* What is behind one kind of listener. */
 struct face {
+	enum face_kind kind;
 	struct worker *worker;
 	struct evhttp *http;
-	bool admin;
 };
 
 #define WORKER_SCRATCH 65536 /* bytes */
@@ -44,12 +48,13 @@ struct worker {
 	struct settings *settings; /* what requests that begin now go by */
 	struct store *store;       /* set before the thread starts */
 	struct checker *checker;   /* of passwords; the same */
+	struct tls *tls;           /* NULL without listeners of TLS */
 	struct event_base *base;
 	struct mailbox mailbox;
 	struct event *mail; /* readable mailbox */
 	struct event *tick; /* deadlines, every WORKER_TICK_MS */
 	struct event *reap; /* made active when a connection is dead */
-	struct face media, admin;
+	struct face faces[FACE_KINDS];
 	struct spool *access_log; /* NULL for none; set before the thread starts, not its own */
 	enum access_format access_format;
 	struct listener *listeners;
@@ -80,11 +85,12 @@ struct worker {
 
 #define WORKER_TICK_MS 100
 
-/* Makes worker INDEX with its mailbox and event base; it takes a reference to SETTINGS. 0 or -errno. */
-int worker_new(unsigned index, struct settings *settings, struct worker **out);
+/* Makes worker INDEX with its mailbox and event base; it takes a reference to SETTINGS, and TLS, which may be
+ * NULL, outlives it. 0 or -errno. */
+int worker_new(unsigned index, struct settings *settings, struct tls *tls, struct worker **out);
 
 /* Accepts connections from FD, a listening socket that now belongs to the worker. 0 or -errno. */
-int worker_listen(struct worker *worker, int fd, bool admin);
+int worker_listen(struct worker *worker, int fd, enum face_kind kind);
 
 /* Runs the thread. 0 or -errno. */
 int worker_start(struct worker *worker, struct store *store, struct checker *checker);

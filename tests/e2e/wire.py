@@ -2,6 +2,7 @@
 
 import re
 import socket
+import ssl
 import struct
 
 from subject import PATIENCE, wait_until
@@ -45,15 +46,19 @@ class Closed(Exception):
 
 
 class Client:
-    """One connection. Reads raise Closed at its end and AssertionError when nothing comes."""
+    """One connection, of TLS if that is a context. Reads raise Closed at its end, which says how it came,
+    and AssertionError when nothing comes."""
 
-    def __init__(self, port, host="127.0.0.1", rcvbuf=None):
+    def __init__(self, port, host="127.0.0.1", rcvbuf=None, tls=None, session=None):
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.settimeout(PATIENCE)
         self.sock.connect((host, port))
+        if tls:
+            self.sock = tls.wrap_socket(self.sock, server_hostname="localhost", suppress_ragged_eofs=False,
+                                        session=session)
         self.server_port = port
         self.buffer = b""
         self.payload = b""  # decoded from chunks, not yet asked for
@@ -118,6 +123,8 @@ class Client:
             data = self.sock.recv(262144)
         except ConnectionResetError:
             raise Closed("reset") from None
+        except ssl.SSLEOFError:
+            raise Closed("cut") from None
         except TimeoutError:
             raise AssertionError(f"nothing came; so far: {self.buffer[:200]!r}") from None
         if not data:

@@ -47,11 +47,11 @@ set_up(void **state)
 	settings->head_timeout_ms = HEAD_TIMEOUT_MS;
 	settings->ingest_idle_ms = settings->send_timeout_ms = 60000;
 	settings->drain_ms = 1000;
-	assert_int_equal(worker_new(0, settings, &bench->worker), 0);
+	assert_int_equal(worker_new(0, settings, NULL, &bench->worker), 0);
 	settings_put(&settings); /* the worker has a reference of its own */
 	assert_int_equal(listen_parse("127.0.0.1:0", &bench->address), 0);
 	assert_int_equal(listen_open(&bench->address, true, &fd), 0);
-	assert_int_equal(worker_listen(bench->worker, fd, false), 0);
+	assert_int_equal(worker_listen(bench->worker, fd, FACE_MEDIA), 0);
 	*state = bench;
 	return 0;
 }

@@ -1,0 +1,51 @@
+"""certificates.py - a certificate authority in a temporary directory, made by openssl(1)."""
+
+import os
+import shutil
+import ssl
+import subprocess
+import tempfile
+
+
+def openssl(*args):
+    subprocess.run(["openssl", *args], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+
+
+class Authority:
+    """Signs certificates for servers and clients."""
+
+    def __init__(self):
+        self.home = tempfile.mkdtemp(prefix="spillway-ca-")
+        self.count = 0
+        self.certificate, self.key = self.file("ca.pem"), self.file("ca.key")
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                "-subj", "/CN=Test authority", "-keyout", self.key, "-out", self.certificate)
+
+    def file(self, name):
+        return os.path.join(self.home, name)
+
+    def issue(self, common_name, days=2, extension="subjectAltName=DNS:localhost,IP:127.0.0.1"):
+        """A new certificate; the paths of it and of its key."""
+        self.count += 1
+        stem = self.file(str(self.count))
+        subject = f"/CN={common_name}" if common_name else "/O=Nameless"
+        with open(stem + ".ext", "w", encoding="ascii") as file:
+            file.write(extension + "\n")
+        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", subject,
+                "-keyout", stem + ".key", "-out", stem + ".csr")
+        openssl("x509", "-req", "-in", stem + ".csr", "-CA", self.certificate, "-CAkey", self.key,
+                "-set_serial", str(self.count), "-days", str(days), "-extfile", stem + ".ext", "-out", stem + ".pem")
+        return stem + ".pem", stem + ".key"
+
+    def context(self, client=None, version=None):
+        """What a client that trusts this authority connects with; CLIENT is its certificate and key."""
+        context = ssl.create_default_context(cafile=self.certificate)
+        if client:
+            context.load_cert_chain(*client)
+        if version:
+            context.minimum_version = context.maximum_version = version
+        return context
+
+    def remove(self):
+        shutil.rmtree(self.home, ignore_errors=True)
