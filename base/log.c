@@ -179,3 +179,12 @@ log_line(enum log_level level, const char *format, ...)
 	(void)n;
 	errno = saved;
 }
+
+bool
+log_may_repeat(_Atomic int64_t *next_s)
+{
+	int64_t now_s = clock_mono_ms() / 1000, due_s = atomic_load(next_s);
+
+	/* Of several threads one says it. */
+	return now_s >= due_s && atomic_compare_exchange_strong(next_s, &due_s, now_s + 60);
+}

@@ -46,6 +46,10 @@
 #define METRICS(X)                                                                                 \
 	X(connections_total, counter, "spillway_connections_total", "", "Connections accepted.")   \
 	X(connections, gauge, "spillway_connections", "", "Connections open now.")                 \
+	X(connections_refused_total, counter, "spillway_connections_refused_total", "",            \
+	  "Connections refused because their address had too many.")                               \
+	X(accept_pauses_total, counter, "spillway_accept_pauses_total", "",                        \
+	  "Times that accepting paused for want of room or of descriptors.")                       \
 	X(requests_get, counter, "spillway_requests_total", "method=\"GET\"",                      \
 	  "Requests by method, malformed ones not included.")                                      \
 	X(requests_head, counter, "spillway_requests_total", "method=\"HEAD\"", "")                \

@@ -40,7 +40,9 @@ struct options {
 	uint64_t tail_max;
 	struct option_share disk_max;
 	bool evict;
-	uint64_t object_max; /* 0: no limit */
+	uint64_t object_max;              /* 0: no limit */
+	unsigned connections_max;         /* 0: as many as the descriptors allow */
+	unsigned connections_per_address; /* 0: no limit */
 	int64_t head_timeout_ms;
 	int64_t ingest_idle_ms;
 	int64_t send_timeout_ms;

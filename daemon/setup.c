@@ -123,6 +123,8 @@ setup_settings(const struct config *config, struct settings **out, char *why, si
 		return err;
 	}
 	settings->object_max = o->object_max;
+	settings->connections_max = o->connections_max;
+	settings->connections_per_address = o->connections_per_address;
 	settings->head_timeout_ms = o->head_timeout_ms;
 	settings->ingest_idle_ms = o->ingest_idle_ms;
 	settings->send_timeout_ms = o->send_timeout_ms;
@@ -174,6 +176,7 @@ setup_is_live(const struct option_key *key)
 		"writer_takeover", "drain_timeout", "log_level",       "user_file",
 		"token_file",      "admin_from",    "admin_user",      "admin_token",
 		"tls_certificate", "tls_key",       "tls_client_ca",   "tls_min_version",
+		"connections_max", "connections_per_address",
 	};
 
 	for (size_t i = 0; i < sizeof(live) / sizeof(live[0]); i++)

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "http/crowd.h"
 #include "http/direct.h"
 #include "http/framer.h"
 #include "http/tls.h"
@@ -64,6 +65,22 @@ conn_expect_head(struct conn *conn)
 	conn_set_state(conn, CONN_HEAD);
 }
 
+/* Its address is known when evhttp has given it the socket, which it does next. */
+static void
+enter_crowd(struct conn *conn)
+{
+	struct worker *worker = conn->worker;
+
+	crowd_enter(worker->crowd);
+	if (!crowd_has_room(worker->crowd, worker->settings->connections_max))
+		worker_pause(worker);
+	if (worker->settings->connections_per_address == 0)
+		return;
+	conn->next_newcomer = worker->newcomers;
+	worker->newcomers = conn;
+	event_active(worker->greet, EV_TIMEOUT, 0);
+}
+
 struct conn *
 conn_new(struct face *face)
 {
@@ -86,6 +103,8 @@ conn_new(struct face *face)
 	conn_expect_head(conn);
 	metric_add(METRIC_connections_total, 1);
 	metric_add(METRIC_connections, 1);
+	if (!conn->admin)
+		enter_crowd(conn);
 	return conn;
 }
 
@@ -320,11 +339,16 @@ conn_reap(struct worker *worker)
 			worker_set_conn(worker, fd, NULL);
 		evbuffer_remove_cb(bufferevent_get_input(conn->bev), framer_input, conn);
 		bufferevent_decref(conn->bev);
+		if (!conn->admin) {
+			crowd_dismiss(worker->crowd, conn->peer);
+			crowd_leave(worker->crowd);
+		}
 		free(conn->text);
 		free(conn->client_name);
 		free(conn);
 		metric_add(METRIC_connections, -1);
 	}
+	worker_resume(worker);
 }
 
 /* Before its first request evhttp frees a connection silently; all that shows is that the
@@ -338,6 +362,28 @@ was_let_go(struct conn *conn)
 		return false;
 	bufferevent_getcb(conn->bev, NULL, NULL, &eventcb, NULL);
 	return eventcb == NULL;
+}
+
+void
+conn_greet(struct worker *worker)
+{
+	struct conn *conn;
+
+	while ((conn = worker->newcomers) != NULL) {
+		struct sockaddr_storage address;
+		socklen_t length = sizeof(address);
+		int rc;
+
+		worker->newcomers = conn->next_newcomer;
+		if (getpeername(conn_fd(conn), (struct sockaddr *)&address, &length) != 0)
+			continue; /* it is gone already */
+		rc = crowd_admit(worker->crowd, worker->settings->connections_per_address,
+				 (struct sockaddr *)&address, &conn->peer);
+		if (rc == 0 || conn->state != CONN_HEAD || was_let_go(conn))
+			continue;
+		metric_add(METRIC_connections_refused_total, 1);
+		framer_refuse(conn, rc == -ENOMEM ? HEAD_NO_MEMORY : HEAD_CROWDED);
+	}
 }
 
 void

@@ -34,11 +34,15 @@ enum conn_state {
 	CONN_DEAD,   /* waits to be freed, when nobody up the stack can hold it */
 };
 
+struct crowd_peer;
+
 struct conn {
 	TAILQ_ENTRY(conn) link; /* in the list of its state */
 	struct conn_list *list;
 	struct worker *worker;
 	bool admin;
+	struct conn *next_newcomer; /* in worker->newcomers */
+	struct crowd_peer *peer;    /* counted for its address */
 	enum conn_state state;
 	int64_t deadline_ms; /* mono: of the head, or of lingering */
 	struct bufferevent *bev;
@@ -79,6 +83,10 @@ struct conn {
 
 /* A connection that evhttp is about to accept. NULL without memory. */
 struct conn *conn_new(struct face *face);
+
+/* Counts the connections that were accepted just now for their addresses, and refuses those of addresses that have
+ * too many. */
+void conn_greet(struct worker *worker);
 
 /* The reply to a new request begins. */
 void conn_begin_reply(struct conn *conn);

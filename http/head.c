@@ -8,6 +8,7 @@
 static const struct head_refusal refusals[] = {
 	[HEAD_SLOW] = {408, "the request head did not arrive in time"},
 	[HEAD_NO_MEMORY] = {503, "out of memory"},
+	[HEAD_CROWDED] = {503, "too many connections from this address"},
 	[HEAD_TOO_LONG] = {431, "the request head is over 16 KiB"},
 	[HEAD_TARGET_TOO_LONG] = {414, "the request target is too long"},
 	[HEAD_BARE_LF] = {400, "a line of the head ends in LF without CR"},

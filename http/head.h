@@ -50,6 +50,7 @@ enum head_verdict {
 	HEAD_MORE,      /* not complete yet */
 	HEAD_SLOW,      /* never found here: the connection's deadline passed */
 	HEAD_NO_MEMORY, /* never found here: nowhere to keep it */
+	HEAD_CROWDED,   /* never found here: its address has too many connections */
 	HEAD_TOO_LONG,
 	HEAD_TARGET_TOO_LONG, /* too long, and still in the request line */
 	HEAD_BARE_LF,

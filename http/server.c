@@ -1,5 +1,6 @@
 #include "http/server.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
@@ -7,10 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "http/checker.h"
+#include "http/crowd.h"
 #include "http/listen.h"
 #include "http/worker.h"
 
@@ -29,6 +32,7 @@ struct server {
 	struct worker **workers;
 	struct mailbox **mailboxes;
 	struct checker *checker;
+	struct crowd crowd;
 };
 
 static void
@@ -98,6 +102,7 @@ server_new(const struct server_config *config, struct server **out)
 		return -ENOMEM;
 	event_set_log_callback(log_libevent);
 	server->config = *config;
+	crowd_init(&server->crowd);
 	server->config.settings = NULL; /* each worker has its reference */
 	server->config.listen = server->config.listen_tls = NULL;
 	server->config.admin = NULL;
@@ -109,7 +114,7 @@ server_new(const struct server_config *config, struct server **out)
 	if (server->workers == NULL || server->mailboxes == NULL)
 		goto fail;
 	for (unsigned i = 0; i < config->workers; i++) {
-		rc = worker_new(i, config->settings, config->tls, &server->workers[i]);
+		rc = worker_new(i, config->settings, config->tls, &server->crowd, &server->workers[i]);
 		if (rc != 0)
 			goto fail;
 		server->workers[i]->access_log = config->access_log;
@@ -173,6 +178,26 @@ share(struct server *server, struct door *door, char *why, size_t why_size)
 	return rc;
 }
 
+/* Everything but connections and more volumes is open now. */
+static void
+limit_crowd(struct server *server)
+{
+	unsigned wanted = server->workers[0]->settings->connections_max, open = 0;
+	DIR *dir = opendir("/proc/self/fd");
+	struct rlimit limit;
+
+	if (dir == NULL || getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		limit.rlim_cur = RLIM_INFINITY;
+	while (dir != NULL && readdir(dir) != NULL)
+		open++; /* with ".", ".." and the folder itself: close enough */
+	if (dir != NULL)
+		closedir(dir);
+	server->crowd.capacity = crowd_capacity(limit.rlim_cur, open);
+	if (wanted > server->crowd.capacity)
+		log_warning("connections_max is beyond what the descriptors allow max=%u",
+			    server->crowd.capacity);
+}
+
 /* Opens everything first, so that a port that is taken shows before anything is served. */
 static int
 open_doors(struct server *server, char *why, size_t why_size)
@@ -206,6 +231,7 @@ server_start(struct server *server, struct store *store, char *why, size_t why_s
 {
 	int rc = open_doors(server, why, why_size);
 
+	limit_crowd(server);
 	if (rc == 0) {
 		rc = checker_start(&server->checker);
 		if (rc != 0)
@@ -270,5 +296,6 @@ server_free(struct server **serverp)
 	free(server->doors);
 	free(server->workers);
 	free(server->mailboxes);
+	crowd_destroy(&server->crowd);
 	free(server);
 }

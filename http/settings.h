@@ -23,6 +23,8 @@ struct settings {
 	struct secrets *users, *tokens; /* NULL without a file: then no rule asks for one */
 	struct verdicts *verdicts;      /* on passwords of users; it alone changes, and knows how */
 	uint64_t object_max;            /* of one object; 0: no limit */
+	unsigned connections_max;       /* 0: as many as the descriptors allow */
+	unsigned connections_per_address; /* 0: no limit */
 	int64_t head_timeout_ms;        /* a request head must be whole within this */
 	int64_t ingest_idle_ms; /* a PUT, or a kept-alive connection, may be silent for this long */
 	int64_t send_timeout_ms; /* a reader may take nothing for this long */

@@ -14,7 +14,9 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "http/conn.h"
+#include "http/crowd.h"
 #include "http/route.h"
 
 #define ACCEPT_PAUSE_MS 100 /* after accept(2) failed for want of descriptors or memory */
@@ -106,6 +108,46 @@ on_reap(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
+on_greet(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	conn_greet(arg);
+}
+
+static bool
+is_open_to_all(const struct worker *worker, const struct listener *listener)
+{
+	return listener->http != worker->faces[FACE_ADMIN].http;
+}
+
+void
+worker_pause(struct worker *worker)
+{
+	for (struct listener *l = worker->listeners; l != NULL; l = l->next) {
+		if (is_open_to_all(worker, l))
+			evconnlistener_disable(evhttp_bound_socket_get_listener(l->bound));
+	}
+	metric_add(METRIC_accept_pauses_total, 1);
+	log_limited(LOG_LEVEL_WARNING,
+		    "accepting pauses, there are as many connections as there may be max=%u",
+		    crowd_max(worker->crowd, worker->settings->connections_max));
+}
+
+void
+worker_resume(struct worker *worker)
+{
+	bool room = crowd_has_room(worker->crowd, worker->settings->connections_max);
+
+	for (struct listener *l = worker->listeners; l != NULL; l = l->next) {
+		if (room || !is_open_to_all(worker, l))
+			evconnlistener_enable(evhttp_bound_socket_get_listener(l->bound));
+		else /* it was another worker that took the last place */
+			evconnlistener_disable(evhttp_bound_socket_get_listener(l->bound));
+	}
+}
+
+static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *worker = arg;
@@ -115,8 +157,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	atomic_fetch_add_explicit(&worker->ticks, 1, memory_order_relaxed);
 	conn_sweep(worker, now);
-	for (struct listener *l = worker->listeners; l != NULL; l = l->next)
-		evconnlistener_enable(evhttp_bound_socket_get_listener(l->bound));
+	worker_resume(worker);
 	if (!worker->draining)
 		return;
 	conn_close_idle(worker);
@@ -144,7 +185,8 @@ make_face(struct worker *worker, enum face_kind kind)
 }
 
 int
-worker_new(unsigned index, struct settings *settings, struct tls *tls, struct worker **out)
+worker_new(unsigned index, struct settings *settings, struct tls *tls, struct crowd *crowd,
+	   struct worker **out)
 {
 	struct timeval tick = worker_timeval(WORKER_TICK_MS);
 	struct worker *worker = calloc(1, sizeof(*worker));
@@ -155,6 +197,7 @@ worker_new(unsigned index, struct settings *settings, struct tls *tls, struct wo
 	worker->index = index;
 	worker->tls = tls;
 	worker->settings = settings_get(settings);
+	worker->crowd = crowd;
 	sem_init(&worker->applied, 0, 0);
 	worker->mailbox.fd = -1;
 	TAILQ_INIT(&worker->heads);
@@ -173,8 +216,10 @@ worker_new(unsigned index, struct settings *settings, struct tls *tls, struct wo
 		event_new(worker->base, worker->mailbox.fd, EV_READ | EV_PERSIST, on_mail, worker);
 	worker->tick = event_new(worker->base, -1, EV_PERSIST, on_tick, worker);
 	worker->reap = event_new(worker->base, -1, 0, on_reap, worker);
+	worker->greet = event_new(worker->base, -1, 0, on_greet, worker);
 	if (worker->mail == NULL || worker->tick == NULL || worker->reap == NULL ||
-	    event_add(worker->mail, NULL) != 0 || event_add(worker->tick, &tick) != 0)
+	    worker->greet == NULL || event_add(worker->mail, NULL) != 0 ||
+	    event_add(worker->tick, &tick) != 0)
 		goto fail;
 	for (unsigned kind = 0; kind < FACE_KINDS; kind++)
 		if (make_face(worker, (enum face_kind)kind) == NULL)
@@ -194,7 +239,8 @@ on_accept_error(struct evconnlistener *listener, void *arg)
 
 	(void)arg;
 	evconnlistener_disable(listener);
-	log_warning("can't accept a connection error=\"%s\"", strerror(error));
+	metric_add(METRIC_accept_pauses_total, 1);
+	log_limited(LOG_LEVEL_WARNING, "accepting pauses, it failed error=\"%s\"", strerror(error));
 }
 
 int
@@ -252,6 +298,7 @@ take_settings(struct letter *letter)
 	settings_put(&worker->settings);
 	worker->settings = worker->fresh;
 	worker->fresh = NULL;
+	worker_resume(worker); /* there may be more connections now, or fewer */
 	/* Of connections that are accepted from now on. */
 	for (unsigned kind = 0; kind < FACE_KINDS; kind++)
 		evhttp_set_timeout_tv(worker->faces[kind].http, &idle);
@@ -366,6 +413,8 @@ worker_free(struct worker **workerp)
 			event_free(worker->tick);
 		if (worker->reap != NULL)
 			event_free(worker->reap);
+		if (worker->greet != NULL)
+			event_free(worker->greet);
 		event_base_free(worker->base);
 	}
 	if (worker->mailbox.fd >= 0)

@@ -22,6 +22,7 @@
 
 struct checker;
 struct conn;
+struct crowd;
 struct evhttp;
 struct listener;
 struct store;
@@ -46,19 +47,22 @@ struct face {
 struct worker {
 	unsigned index;            /* its slot for object_watch */
 	struct settings *settings; /* what requests that begin now go by */
+	struct crowd *crowd;       /* of all workers */
 	struct store *store;       /* set before the thread starts */
 	struct checker *checker;   /* of passwords; the same */
 	struct tls *tls;           /* NULL without listeners of TLS */
 	struct event_base *base;
 	struct mailbox mailbox;
-	struct event *mail; /* readable mailbox */
-	struct event *tick; /* deadlines, every WORKER_TICK_MS */
-	struct event *reap; /* made active when a connection is dead */
+	struct event *mail;  /* readable mailbox */
+	struct event *tick;  /* deadlines, every WORKER_TICK_MS */
+	struct event *reap;  /* made active when a connection is dead */
+	struct event *greet; /* made active when there are newcomers */
 	struct face faces[FACE_KINDS];
 	struct spool *access_log; /* NULL for none; set before the thread starts, not its own */
 	enum access_format access_format;
 	struct listener *listeners;
-	struct conn **by_fd; /* connections with a request, by descriptor */
+	struct conn *newcomers; /* accepted, and not counted for their addresses yet */
+	struct conn **by_fd;    /* connections with a request, by descriptor */
 	size_t by_fd_size;
 	struct conn_list heads;   /* a head is awaited; by deadline, soonest first */
 	struct conn_list open;    /* idle, or busy with a request */
@@ -85,12 +89,19 @@ struct worker {
 
 #define WORKER_TICK_MS 100
 
-/* Makes worker INDEX with its mailbox and event base; it takes a reference to SETTINGS, and TLS, which may be
- * NULL, outlives it. 0 or -errno. */
-int worker_new(unsigned index, struct settings *settings, struct tls *tls, struct worker **out);
+/* Makes worker INDEX with its mailbox and event base; it takes a reference to SETTINGS. CROWD and TLS, which
+ * may be NULL, outlive it. 0 or -errno. */
+int worker_new(unsigned index, struct settings *settings, struct tls *tls, struct crowd *crowd,
+	       struct worker **out);
 
 /* Accepts connections from FD, a listening socket that now belongs to the worker. 0 or -errno. */
 int worker_listen(struct worker *worker, int fd, enum face_kind kind);
+
+/* Accepts nothing more on the media listeners: as many are here as there may be. */
+void worker_pause(struct worker *worker);
+
+/* Accepts again, if there is room. */
+void worker_resume(struct worker *worker);
 
 /* Runs the thread. 0 or -errno. */
 int worker_start(struct worker *worker, struct store *store, struct checker *checker);

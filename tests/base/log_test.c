@@ -224,6 +224,27 @@ threads_do_not_tear_each_others_lines(void **state)
 	assert_int_equal(lines, WRITERS * LINES);
 }
 
+static void
+a_limited_line_comes_once(void **state)
+{
+	static _Atomic int64_t once_s;
+
+	(void)state;
+	capture_begin();
+	for (int i = 0; i < 3; i++)
+		log_limited(LOG_LEVEL_WARNING, "again");
+	log_limited(LOG_LEVEL_WARNING, "another");
+	capture_end();
+	assert_non_null(strstr(captured, "again\n"));
+	assert_null(strstr(strstr(captured, "again\n") + 1, "again"));
+	assert_non_null(strstr(captured, "another\n"));
+	/* A minute later it may come again. */
+	assert_true(log_may_repeat(&once_s));
+	assert_false(log_may_repeat(&once_s));
+	atomic_fetch_sub(&once_s, 60);
+	assert_true(log_may_repeat(&once_s));
+}
+
 int
 main(void)
 {
@@ -235,6 +256,7 @@ main(void)
 		cmocka_unit_test(the_journal_gets_priorities_only_on_its_own_stream),
 		cmocka_unit_test(errno_survives),
 		cmocka_unit_test(a_flood_of_one_kind_is_cut_and_counted),
+		cmocka_unit_test(a_limited_line_comes_once),
 		cmocka_unit_test(threads_do_not_tear_each_others_lines),
 	};
 

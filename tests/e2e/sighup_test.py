@@ -58,6 +58,20 @@ class Reload(Case):
         with self.server.connect() as client:
             self.assertEqual(client.put(self.path("a"), bytes(11)).status, 201)
 
+    def test_the_limits_of_connections_change(self):
+        with self.connect() as first, self.connect() as second:
+            self.assertEqual((first.get("/none").status, second.get("/none").status), (404, 404))
+            self.reconfigure("connections_per_address = 1")
+            with self.connect() as third:  # the first one that is counted
+                self.assertEqual(third.get("/none").status, 404)
+                self.assertEqual(self.connect().read_reply().status, 503)
+            self.reconfigure("connections_max = 1")
+            late = self.connect()
+            late.send_head("GET", "/none")
+            late.expect_silence()
+            self.reconfigure("")
+            self.assertEqual(late.read_reply().status, 404)
+
     def test_head_timeout_changes(self):
         self.reconfigure("head_timeout = 200ms")
         client = self.connect()

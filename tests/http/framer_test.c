@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "http/crowd.h"
 #include "http/listen.h"
 #include "http/worker.h"
 
@@ -31,6 +32,7 @@ struct answer {
 #define HEAD_TIMEOUT_MS 200
 
 struct bench {
+	struct crowd crowd;
 	struct worker *worker;
 	struct listen_address address;
 };
@@ -47,7 +49,8 @@ set_up(void **state)
 	settings->head_timeout_ms = HEAD_TIMEOUT_MS;
 	settings->ingest_idle_ms = settings->send_timeout_ms = 60000;
 	settings->drain_ms = 1000;
-	assert_int_equal(worker_new(0, settings, NULL, &bench->worker), 0);
+	crowd_init(&bench->crowd);
+	assert_int_equal(worker_new(0, settings, NULL, &bench->crowd, &bench->worker), 0);
 	settings_put(&settings); /* the worker has a reference of its own */
 	assert_int_equal(listen_parse("127.0.0.1:0", &bench->address), 0);
 	assert_int_equal(listen_open(&bench->address, true, &fd), 0);
@@ -62,6 +65,7 @@ tear_down(void **state)
 	struct bench *bench = *state;
 
 	worker_free(&bench->worker);
+	crowd_destroy(&bench->crowd);
 	free(bench);
 	return 0;
 }
