@@ -28,7 +28,7 @@ class Neighbour(threading.Thread):
     def run(self):
         try:
             assert self.reader.read_part(5) == b"begin"
-            while not self.over.wait(0.01):
+            while not self.over.wait(0.01) or self.parts < 10:  # a block may be short
                 part = pattern(5000, self.parts)
                 self.writer.send_chunk(part)
                 assert self.reader.read_part(len(part)) == part, f"part {self.parts} is wrong"
@@ -47,7 +47,6 @@ class Neighbour(threading.Thread):
             raise self.trouble
         self.case.assertEqual(self.writer.end_put().status, 201)
         self.case.assertEqual(self.reader.read_rest(), b"")
-        self.case.assertGreater(self.parts, 10)
 
 
 def connections(server):
