@@ -105,6 +105,34 @@ metric_observations(enum histogram histogram)
 	return sum;
 }
 
+_Static_assert(METRIC_BUCKETS == BOUNDS + 1, "as the header says");
+
+void
+metric_buckets(enum histogram histogram, int64_t counts[METRIC_BUCKETS])
+{
+	for (size_t i = 0; i < METRIC_BUCKETS; i++)
+		counts[i] = bucket(histogram, i);
+}
+
+int64_t
+metric_quantile(const int64_t counts[METRIC_BUCKETS], double q)
+{
+	double rank = 0;
+
+	for (size_t i = 0; i < METRIC_BUCKETS; i++)
+		rank += (double)counts[i];
+	rank *= q;
+	for (size_t i = 0; i < BOUNDS; i++) {
+		int64_t low = i > 0 ? bounds_us[i - 1] : 0;
+
+		if (counts[i] > 0 && rank <= (double)counts[i])
+			return low + (int64_t)((double)(bounds_us[i] - low) * rank /
+					       (double)counts[i]);
+		rank -= (double)counts[i];
+	}
+	return rank > 0 ? bounds_us[BOUNDS - 1] : 0;
+}
+
 int64_t
 metric_value(enum metric metric)
 {

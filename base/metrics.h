@@ -145,6 +145,14 @@ void metric_observe(enum histogram histogram, int64_t us);
 /* How many there were. */
 int64_t metric_observations(enum histogram histogram);
 
+/* How many there were in each bucket; the last one has no upper end. */
+#define METRIC_BUCKETS 17
+void metric_buckets(enum histogram histogram, int64_t counts[METRIC_BUCKETS]);
+
+/* The time that the part Q (0 to 1) of the observations in COUNTS stayed below, in microseconds, by straight lines
+ * between the ends of the buckets; 0 if there are none. */
+int64_t metric_quantile(const int64_t counts[METRIC_BUCKETS], double q);
+
 /* Adds N to METRIC. A gauge goes down by a negative N. */
 void metric_add(enum metric metric, int64_t n);
 

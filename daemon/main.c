@@ -163,6 +163,7 @@ server_create(struct daemon *d)
 			.admin = o->admin,
 			.sockets = d->sockets,
 			.socket_count = d->socket_count,
+			.player_dir = o->player_dir,
 			.workers = d->workers,
 			.settings = d->settings,
 			.access_log = d->access_log,

@@ -79,6 +79,8 @@ const struct option_key options_keys[] = {
 	 "oldest version of TLS: 1.2 or 1.3"},
 	{"admin", OPTION_ADDRESS, AT(admin), 0, 0, NULL, "127.0.0.1:3001",
 	 "admin listener, ADDR:PORT or none"},
+	{"player_dir", OPTION_TEXT, AT(player_dir), 0, 0, NULL, PLAYER_DIR,
+	 "where the status page's players are, if they are installed"},
 	{"workers", OPTION_COUNT, AT(workers), 1, STORE_WORKERS_MAX, NULL, NULL,
 	 "event-loop threads (one per core)"},
 	{"sync", OPTION_SWITCH, AT(sync), 0, 0, NULL, "on",

@@ -33,6 +33,7 @@ struct options {
 	char *tls_client_ca;
 	int tls_min_version; /* enum tls_version */
 	char *admin;         /* ADDR:PORT, or NULL for none */
+	char *player_dir;
 	unsigned workers;    /* 0: one per core */
 	bool sync;
 	uint64_t volume_size;

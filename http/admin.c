@@ -9,7 +9,10 @@
 #include "http/path.h"
 #include "http/purge.h"
 #include "http/reply.h"
+#include "http/status.h"
 #include "storage/store.h"
+
+#define SCRIPTS "/status/"
 
 static void
 healthz(struct conn *conn, struct slice query)
@@ -49,6 +52,7 @@ metrics(struct conn *conn, struct slice query)
 		return;
 	}
 	metrics_print(add_text, out);
+	status_add_metrics(conn->worker->store, out);
 	reply_header(conn, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
 	reply_header(conn, "Cache-Control", "no-store");
 	reply_buffer(conn, 200, out);
@@ -91,6 +95,20 @@ purge(struct conn *conn, struct slice query)
 		purge_start(conn, prefix);
 }
 
+static void
+status(struct conn *conn, struct slice query)
+{
+	(void)query;
+	status_page(conn);
+}
+
+static void
+status_data(struct conn *conn, struct slice query)
+{
+	(void)query;
+	status_json(conn);
+}
+
 static const struct {
 	const char *path;
 	void (*get)(struct conn *conn, struct slice query);
@@ -99,12 +117,18 @@ static const struct {
 	{"/healthz", healthz, NULL},
 	{"/readyz", readyz, NULL},
 	{"/metrics", metrics, NULL},
+	{"/status", status, NULL},
+	{"/status.json", status_data, NULL},
 	{"/list", list, purge},
 };
 
 void
 admin_request(struct conn *conn, const char *path, struct slice query)
 {
+	if (conn->head.method == METHOD_GET && strncmp(path, SCRIPTS, strlen(SCRIPTS)) == 0) {
+		status_script(conn, path + strlen(SCRIPTS));
+		return;
+	}
 	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
 		if (strcmp(pages[i].path, path) != 0)
 			continue;

@@ -12,9 +12,11 @@
 #include "http/reply.h"
 #include "http/transport.h"
 #include "storage/object.h"
+#include "storage/streams.h"
 
 #define PART_MAX ((uint64_t)256 << 10) /* bytes of one chunk */
 #define VIEWS_MAX 6                    /* a part in blocks of 64 KiB, with one at each end */
+#define COUNT_EVERY ((uint64_t)128 << 10)
 #define TURN_MAX ((uint64_t)1 << 20)   /* bytes before the neighbours get their turn */
 
 enum live_state {
@@ -40,6 +42,7 @@ struct live {
 	uint64_t end;    /* of what was asked for, or LIVE_OPEN */
 	uint64_t offset; /* where in the object the present chunk begins */
 	uint64_t length; /* of its data; 0 between chunks */
+	uint64_t uncounted; /* bytes sent that the stream does not know of */
 	uint64_t sent;   /* of its line, data and CRLF together */
 	char line[20];
 	uint64_t line_length; /* 0 for HTTP/1.0 */
@@ -50,6 +53,8 @@ static void step(struct live *live, enum live_event event);
 static void
 release(struct live *live)
 {
+	stream_add(object_stream(live->object), STREAM_READERS, -1);
+	stream_add(object_stream(live->object), STREAM_SENT, (int64_t)live->uncounted);
 	object_cursor_reset(&live->cursor);
 	object_unwatch(&live->watcher);
 	event_del(&live->writable);
@@ -61,6 +66,17 @@ release(struct live *live)
 		live->conn = NULL;
 	}
 	metric_add(METRIC_live_readers, -1);
+}
+
+/* All readers of a stream count in one place: not each part is worth a fight over its cache line. */
+static void
+count_sent(struct live *live, uint64_t bytes)
+{
+	live->uncounted += bytes;
+	if (live->uncounted < COUNT_EVERY)
+		return;
+	stream_add(object_stream(live->object), STREAM_SENT, (int64_t)live->uncounted);
+	live->uncounted = 0;
 }
 
 static void
@@ -253,6 +269,7 @@ pump(struct live *live)
 		if (chunk_is_out(live)) {
 			metric_add(METRIC_sent_bytes_total, (int64_t)live->length);
 			live->conn->access.sent += live->length;
+			count_sent(live, live->length);
 			budget -= live->length < budget ? live->length : budget;
 			live->offset += live->length;
 			live->length = 0;
@@ -356,6 +373,7 @@ live_start(struct conn *conn, struct object *object, int code, uint64_t first, u
 	event_assign(&live->writable, conn->worker->base, conn_fd(conn), EV_WRITE, on_writable,
 		     live);
 	metric_add(METRIC_live_readers, 1);
+	stream_add(object_stream(object), STREAM_READERS, 1);
 	conn_attach(conn, on_gone, live);
 	reply_live_start(conn, code);
 	conn_drop_head(conn);

@@ -15,6 +15,7 @@
 #include "http/checker.h"
 #include "http/crowd.h"
 #include "http/listen.h"
+#include "http/status.h"
 #include "http/worker.h"
 
 /* Where one kind of client is served. */
@@ -33,6 +34,7 @@ struct server {
 	struct mailbox **mailboxes;
 	struct checker *checker;
 	struct crowd crowd;
+	struct status *status;
 };
 
 static void
@@ -107,7 +109,8 @@ server_new(const struct server_config *config, struct server **out)
 	server->config.listen = server->config.listen_tls = NULL;
 	server->config.admin = NULL;
 	server->config.sockets = NULL;
-	if (choose_doors(server, config) != 0)
+	server->status = status_new(config->player_dir);
+	if (server->status == NULL || choose_doors(server, config) != 0)
 		goto fail;
 	server->workers = calloc(config->workers, sizeof(struct worker *));
 	server->mailboxes = calloc(config->workers, sizeof(struct mailbox *));
@@ -119,6 +122,7 @@ server_new(const struct server_config *config, struct server **out)
 			goto fail;
 		server->workers[i]->access_log = config->access_log;
 		server->workers[i]->access_format = config->access_format;
+		server->workers[i]->status = server->status;
 		server->mailboxes[i] = &server->workers[i]->mailbox;
 	}
 	*out = server;
@@ -213,6 +217,25 @@ open_doors(struct server *server, char *why, size_t why_size)
 	return rc;
 }
 
+/* Tells the status page where a player finds the media. 0 or -ENOMEM. */
+static int
+show_doors(struct server *server)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < server->door_count && rc == 0; i++) {
+		const struct door *door = &server->doors[i];
+		char text[LISTEN_TEXT_MAX];
+
+		if (door->kind == FACE_ADMIN)
+			continue;
+		listen_format(&door->address, text);
+		rc = status_add_listener(server->status,
+					 door->kind == FACE_TLS ? "https" : "http", text);
+	}
+	return rc;
+}
+
 static void
 log_doors(const struct server *server, enum face_kind kind, const char *before, const char *behind)
 {
@@ -231,6 +254,8 @@ server_start(struct server *server, struct store *store, char *why, size_t why_s
 {
 	int rc = open_doors(server, why, why_size);
 
+	if (rc == 0)
+		rc = show_doors(server);
 	limit_crowd(server);
 	if (rc == 0) {
 		rc = checker_start(&server->checker);
@@ -294,6 +319,7 @@ server_free(struct server **serverp)
 	for (size_t i = 0; i < server->door_count; i++)
 		free(server->doors[i].text);
 	free(server->doors);
+	status_free(&server->status);
 	free(server->workers);
 	free(server->mailboxes);
 	crowd_destroy(&server->crowd);

@@ -8,6 +8,7 @@
 #include "http/multipart.h"
 #include "http/reply.h"
 #include "storage/object.h"
+#include "storage/streams.h"
 
 #define QUEUE_MAX ((size_t)1 << 20) /* bytes lent to the output at a time */
 
@@ -184,7 +185,10 @@ send_buffer(struct whole *whole, struct evbuffer *buffer)
 	struct conn *conn = whole->conn;
 	bool last = is_done(whole);
 
-	metric_add(METRIC_sent_bytes_total, (int64_t)evbuffer_get_length(buffer));
+	int64_t bytes = (int64_t)evbuffer_get_length(buffer);
+
+	metric_add(METRIC_sent_bytes_total, bytes);
+	stream_add(object_stream(whole->object), STREAM_SENT, bytes);
 	if (last && !whole->head_sent) {
 		int code = whole->code;
 

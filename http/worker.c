@@ -18,6 +18,7 @@
 #include "http/conn.h"
 #include "http/crowd.h"
 #include "http/route.h"
+#include "http/status.h"
 
 #define ACCEPT_PAUSE_MS 100 /* after accept(2) failed for want of descriptors or memory */
 
@@ -158,6 +159,8 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	atomic_fetch_add_explicit(&worker->ticks, 1, memory_order_relaxed);
 	conn_sweep(worker, now);
 	worker_resume(worker);
+	if (worker->index == 0 && worker->status != NULL)
+		status_tick(worker->status, worker->store, now);
 	if (!worker->draining)
 		return;
 	conn_close_idle(worker);

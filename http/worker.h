@@ -25,6 +25,7 @@ struct conn;
 struct crowd;
 struct evhttp;
 struct listener;
+struct status;
 struct store;
 struct tls;
 struct worker;
@@ -51,6 +52,7 @@ struct worker {
 	struct store *store;       /* set before the thread starts */
 	struct checker *checker;   /* of passwords; the same */
 	struct tls *tls;           /* NULL without listeners of TLS */
+	struct status *status;     /* of the server; NULL in tests of parts */
 	struct event_base *base;
 	struct mailbox mailbox;
 	struct event *mail;  /* readable mailbox */

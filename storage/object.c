@@ -23,6 +23,7 @@ object_new(struct store *store, const char *path, const char *type, uint64_t bas
 	atomic_init(&object->fanout, NULL);
 	pthread_mutex_init(&object->lock, NULL);
 	object->store = store;
+	object->stream = streams_join(store->streams, path);
 	object->type = object->path + path_size;
 	memcpy(object->path, path, path_size);
 	memcpy(object->type, type, type_size);
@@ -92,6 +93,7 @@ object_put(struct object **objectp)
 	if (object == NULL ||
 	    atomic_fetch_sub_explicit(&object->refs, 1, memory_order_acq_rel) != 1)
 		return;
+	streams_leave(object->store->streams, &object->stream);
 	tail_free(&object->tail);
 	for (unsigned i = 0; i < object->nextents; i++)
 		volume_put(&object->extents[i].volume);
@@ -100,6 +102,12 @@ object_put(struct object **objectp)
 	XXH3_freeState(object->hash);
 	pthread_mutex_destroy(&object->lock);
 	free(object);
+}
+
+struct stream *
+object_stream(const struct object *object)
+{
+	return object->stream;
 }
 
 struct object_status

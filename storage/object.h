@@ -21,6 +21,7 @@
 #include "base/pool.h"
 
 struct object;
+struct stream;
 struct tail_block;
 struct volume;
 
@@ -50,6 +51,9 @@ struct object_status object_status(const struct object *object);
 
 /* The path, percent-decoded, NUL-terminated, beginning with '/'. Lives as long as the object. */
 const char *object_path(const struct object *object);
+
+/* Where what happens to it is counted (streams.h); may be NULL. Lives as long as the object. */
+struct stream *object_stream(const struct object *object);
 
 /* The stored media type. Lives as long as the object. */
 const char *object_type(const struct object *object);

@@ -35,6 +35,7 @@ struct object {
 	_Atomic int
 		state; /* enum object_state; leaves OBJECT_LIVE once, reaches OBJECT_GONE at last */
 	struct store *store;
+	struct stream *stream; /* a reference, or NULL */
 	uint64_t id;
 	_Atomic uint64_t
 		seq; /* order of becoming current; 0 until then; set under the table's shard */

@@ -169,6 +169,7 @@ store_open(const struct store_config *config, char *why, size_t why_size, struct
 	blocks_init(&store->blocks, config->tail_max, announce_room, store);
 	table_init(&store->table, config->memory_max);
 	store_adjust(store, config);
+	store->streams = streams_new();
 	pthread_mutex_init(&store->room_lock, NULL);
 	err = start(store, why, why_size);
 	if (err != 0)
@@ -197,6 +198,7 @@ store_close(struct store **storep)
 	doubt_end(store);
 	table_destroy(&store->table);
 	blocks_destroy(&store->blocks);
+	streams_free(&store->streams);
 	catalog_close(&store->catalog);
 	if (store->volumes_ready)
 		volumes_destroy(&store->volumes);
@@ -207,6 +209,12 @@ store_close(struct store **storep)
 	pthread_mutex_destroy(&store->room_lock);
 	free((char *)store->config.data_dir);
 	free(store);
+}
+
+struct streams *
+store_streams(struct store *store)
+{
+	return store->streams;
 }
 
 int

@@ -19,6 +19,8 @@
 #define STORE_PATH_MAX 1024 /* bytes of a decoded path, without the NUL */
 #define STORE_WORKERS_MAX 64
 
+struct streams;
+
 struct store_config {
 	const char *data_dir;
 	bool sync;                /* false: survive kill -9 of the server only, not power loss */
@@ -52,6 +54,9 @@ void store_close(struct store **store);
 /* Takes over what of CONFIG may change while everything runs: memory_max, disk_max and disk_percent, evict,
  * resume_window_ms, writer_takeover_ms. The rest is not looked at. */
 void store_adjust(struct store *store, const struct store_config *config);
+
+/* What happens on each stream. Lives as long as the store. */
+struct streams *store_streams(struct store *store);
 
 /* What /readyz asks: 0, or -errno with the reason why new bytes can't be stored now. */
 int store_ready(struct store *store, char *why, size_t why_size);

@@ -36,6 +36,7 @@
 #include "storage/persister.h"
 #include "storage/reclaim.h"
 #include "storage/store.h"
+#include "storage/streams.h"
 #include "storage/table.h"
 #include "storage/volumes.h"
 
@@ -57,6 +58,7 @@ struct store {
 	struct volumes volumes;
 	struct blocks blocks;
 	struct table table;
+	struct streams *streams; /* NULL in tests of parts */
 	struct catalog *catalog;
 	struct doubt doubt; /* about the catalog */
 	struct pool *pool;

@@ -227,6 +227,8 @@ start(struct table_shard *shard, struct table_entry *entry, struct writer_config
 	table_hold(shard, entry);
 	if (config->ttl_ms > 0)
 		writer->object->expires_ms = expiry_now_ms(&writer->store->expiry) + config->ttl_ms;
+	stream_add(writer->object->stream, STREAM_WRITERS, 1);
+	writer->begun_ms = clock_mono_ms();
 	save->object = object_get(writer->object);
 	save->entry = entry;
 	save->saved = save->taken = object_status(writer->object).length;
@@ -326,6 +328,7 @@ writer_commit(struct writer *writer, size_t length)
 	atomic_store_explicit(&writer->object->grown_us, now_us, memory_order_relaxed);
 	tail_commit(tail, length);
 	object_notify(writer->object);
+	stream_received(writer->object->stream, (int64_t)length, now_us / 1000);
 	atomic_store_explicit(&writer->active_ms, now_us / 1000, memory_order_relaxed);
 	XXH3_128bits_update(writer->hash, writer->space, length);
 	now = atomic_load_explicit(&tail->length, memory_order_relaxed);
@@ -394,6 +397,7 @@ end(struct writer *writer, enum save_end how)
 {
 	struct save *save = writer->save;
 
+	stream_add(writer->object->stream, STREAM_WRITERS, -1);
 	writer->save = NULL;
 	save->end = how;
 	persister_ended(writer->store->persister, save);
@@ -438,6 +442,8 @@ writer_finish(struct writer **writerp, struct writer_receipt *receipt)
 		save->overtaken = save->entry->current != object;
 	}
 	table_unlock(shard);
+	streams_finished(store->streams, object->stream, object->path, object_status(object).length,
+			 clock_mono_ms() - writer->begun_ms, !save->shown);
 	save->receipt = receipt;
 	end(writer, SAVE_FINISHED);
 	writer_free(&writer);
@@ -456,6 +462,7 @@ writer_lose(struct writer *writer)
 			 writer->role == WRITER_WHOLE || writer->role == WRITER_RIVAL
 				 ? OBJECT_GONE
 				 : OBJECT_INCOMPLETE);
+	stream_aborted(writer->object->stream);
 	end(writer, SAVE_ABORTED);
 	writer_free(&writer);
 }

@@ -26,6 +26,7 @@ struct writer {
 	struct object *expected; /* a reference, or NULL for nothing */
 	bool announced; /* the persister knows of it */
 	uint64_t told;  /* length when the persister was last told */
+	int64_t begun_ms; /* mono */
 	uint64_t news;  /* room_news when the last reserve failed */
 	void *space;    /* of the last reserve */
 	XXH3_state_t *hash;
