@@ -126,8 +126,8 @@ metric_quantile(const int64_t counts[METRIC_BUCKETS], double q)
 		int64_t low = i > 0 ? bounds_us[i - 1] : 0;
 
 		if (counts[i] > 0 && rank <= (double)counts[i])
-			return low + (int64_t)((double)(bounds_us[i] - low) * rank /
-					       (double)counts[i]);
+			return low +
+			       (int64_t)((double)(bounds_us[i] - low) * rank / (double)counts[i]);
 		rank -= (double)counts[i];
 	}
 	return rank > 0 ? bounds_us[BOUNDS - 1] : 0;

@@ -114,12 +114,9 @@ static const struct {
 	void (*get)(struct conn *conn, struct slice query);
 	void (*delete)(struct conn *conn, struct slice query); /* or NULL */
 } pages[] = {
-	{"/healthz", healthz, NULL},
-	{"/readyz", readyz, NULL},
-	{"/metrics", metrics, NULL},
-	{"/status", status, NULL},
-	{"/status.json", status_data, NULL},
-	{"/list", list, purge},
+	{"/healthz", healthz, NULL},         {"/readyz", readyz, NULL},
+	{"/metrics", metrics, NULL},         {"/status", status, NULL},
+	{"/status.json", status_data, NULL}, {"/list", list, purge},
 };
 
 void

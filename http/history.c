@@ -13,7 +13,7 @@ struct history {
 	int64_t received, sent;
 	int64_t buckets[METRIC_BUCKETS];
 
-	pthread_mutex_t lock; /* guards the rest */
+	pthread_mutex_t lock;                           /* guards the rest */
 	struct history_sample samples[HISTORY_SAMPLES]; /* a ring */
 	size_t next, count;
 };

@@ -17,7 +17,7 @@
 #define PART_MAX ((uint64_t)256 << 10) /* bytes of one chunk */
 #define VIEWS_MAX 6                    /* a part in blocks of 64 KiB, with one at each end */
 #define COUNT_EVERY ((uint64_t)128 << 10)
-#define TURN_MAX ((uint64_t)1 << 20)   /* bytes before the neighbours get their turn */
+#define TURN_MAX ((uint64_t)1 << 20) /* bytes before the neighbours get their turn */
 
 enum live_state {
 	LIVE_SENDING, /* on the stack of step, never between calls */
@@ -39,11 +39,11 @@ struct live {
 	struct object_watcher watcher;
 	struct object_warm warm;
 	struct event writable;
-	uint64_t end;    /* of what was asked for, or LIVE_OPEN */
-	uint64_t offset; /* where in the object the present chunk begins */
-	uint64_t length; /* of its data; 0 between chunks */
+	uint64_t end;       /* of what was asked for, or LIVE_OPEN */
+	uint64_t offset;    /* where in the object the present chunk begins */
+	uint64_t length;    /* of its data; 0 between chunks */
 	uint64_t uncounted; /* bytes sent that the stream does not know of */
-	uint64_t sent;   /* of its line, data and CRLF together */
+	uint64_t sent;      /* of its line, data and CRLF together */
 	char line[20];
 	uint64_t line_length; /* 0 for HTTP/1.0 */
 };

@@ -117,7 +117,8 @@ server_new(const struct server_config *config, struct server **out)
 	if (server->workers == NULL || server->mailboxes == NULL)
 		goto fail;
 	for (unsigned i = 0; i < config->workers; i++) {
-		rc = worker_new(i, config->settings, config->tls, &server->crowd, &server->workers[i]);
+		rc = worker_new(i, config->settings, config->tls, &server->crowd,
+				&server->workers[i]);
 		if (rc != 0)
 			goto fail;
 		server->workers[i]->access_log = config->access_log;
@@ -230,8 +231,8 @@ show_doors(struct server *server)
 		if (door->kind == FACE_ADMIN)
 			continue;
 		listen_format(&door->address, text);
-		rc = status_add_listener(server->status,
-					 door->kind == FACE_TLS ? "https" : "http", text);
+		rc = status_add_listener(server->status, door->kind == FACE_TLS ? "https" : "http",
+					 text);
 	}
 	return rc;
 }

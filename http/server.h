@@ -41,7 +41,8 @@ struct server_config {
 	struct spool *
 		access_log; /* NULL for none; outlives the server, and has a slot for each worker */
 	enum access_format access_format;
-	const char *player_dir; /* of the status page's players, which may be missing; NULL for none */
+	const char
+		*player_dir; /* of the status page's players, which may be missing; NULL for none */
 };
 
 /* Copies what it needs of CONFIG. 0 or -errno. */

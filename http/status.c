@@ -228,8 +228,7 @@ make_json(const struct status *status, struct worker *worker)
 	json_object_set_new(json, "volumes", json_integer(metric_value(METRIC_volumes)));
 	json_object_set_new(json, "tail", json_integer(metric_value(METRIC_tail_bytes)));
 	json_object_set_new(json, "resident", json_integer(metric_value(METRIC_resident_bytes)));
-	json_object_set_new(json, "failed",
-			    json_integer(metric_value(METRIC_ingest_failed_total)));
+	json_object_set_new(json, "failed", json_integer(metric_value(METRIC_ingest_failed_total)));
 	json_object_set_new(json, "streams", streams);
 	json_object_set_new(json, "recent", recent);
 	json_object_set_new(json, "history", history_json(status->history));
@@ -275,10 +274,11 @@ void
 status_page(struct conn *conn)
 {
 	/* Its own text only, the players, and what is stored here: a path can't become a script. */
-	reply_header(conn, "Content-Security-Policy",
-		     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; "
-		     "connect-src *; media-src * blob:; worker-src blob:; img-src data:; base-uri 'none'; "
-		     "form-action 'none'; frame-ancestors 'none'");
+	reply_header(
+		conn, "Content-Security-Policy",
+		"default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; "
+		"connect-src *; media-src * blob:; worker-src blob:; img-src data:; base-uri 'none'; "
+		"form-action 'none'; frame-ancestors 'none'");
 	reply_header(conn, "X-Content-Type-Options", "nosniff");
 	reply_constant(conn, "text/html; charset=utf-8", status_html,
 		       (size_t)(status_html_end - status_html));

@@ -64,7 +64,7 @@ streams_free(struct streams **streamsp)
 	*streamsp = NULL;
 	if (streams == NULL)
 		return;
-	HASH_ITER(hh, streams->table, stream, tmp)
+	HASH_ITER (hh, streams->table, stream, tmp)
 		unlist(streams, stream);
 	for (unsigned i = 0; i < STREAMS_RECENT; i++)
 		free(streams->recent[i].path);
@@ -90,7 +90,7 @@ unlist_one(struct streams *streams)
 {
 	struct stream *stream, *tmp, *idle = NULL;
 
-	HASH_ITER(hh, streams->table, stream, tmp)
+	HASH_ITER (hh, streams->table, stream, tmp)
 		if (idle == NULL || is_busy(idle) > is_busy(stream) ||
 		    (is_busy(idle) == is_busy(stream) && stream->used_ms < idle->used_ms))
 			idle = stream;
@@ -221,11 +221,10 @@ streams_sample(struct streams *streams)
 	pthread_mutex_lock(&streams->lock);
 	ms = now > streams->sampled_ms ? now - streams->sampled_ms : 1;
 	streams->sampled_ms = now;
-	HASH_ITER(hh, streams->table, stream, tmp) {
-		stream->received_rate = rate(count_of(stream, STREAM_RECEIVED),
-					     &stream->sampled_received, ms);
-		stream->sent_rate =
-			rate(count_of(stream, STREAM_SENT), &stream->sampled_sent, ms);
+	HASH_ITER (hh, streams->table, stream, tmp) {
+		stream->received_rate =
+			rate(count_of(stream, STREAM_RECEIVED), &stream->sampled_received, ms);
+		stream->sent_rate = rate(count_of(stream, STREAM_SENT), &stream->sampled_sent, ms);
 		if (is_busy(stream) || stream->received_rate > 0 || stream->sent_rate > 0)
 			stream->used_ms = now;
 		else if (stream->refs == 0 && now - stream->used_ms > STREAMS_IDLE_MS)
@@ -248,7 +247,7 @@ streams_visit(struct streams *streams,
 
 	pthread_mutex_lock(&streams->lock);
 	HASH_SORT(streams->table, by_path);
-	HASH_ITER(hh, streams->table, stream, tmp) {
+	HASH_ITER (hh, streams->table, stream, tmp) {
 		struct stream_figures figures = {
 			.path = stream->path,
 			.received_rate = stream->received_rate,

@@ -38,8 +38,8 @@ struct stream_figures {
 	const char *path; /* up to and with its last slash; valid during the visit */
 	int64_t counts[STREAM_COUNTS];
 	int64_t received_rate, sent_rate; /* bytes a second, between the last two streams_sample */
-	int64_t received_ms; /* when the last byte came; 0: none in this run */
-	int64_t aborted_ms;  /* when an upload was last aborted; 0: never */
+	int64_t received_ms;              /* when the last byte came; 0: none in this run */
+	int64_t aborted_ms;               /* when an upload was last aborted; 0: never */
 	int64_t playlist_ms; /* when an object was last replaced in one step (publish = whole); 0: never */
 };
 
