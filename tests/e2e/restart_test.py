@@ -435,7 +435,7 @@ class SmallVolumes(Restart):
             self.server.wait_log(r"volume 0000000001 is missing: its objects are not served")
             left = self.served()
             self.assertNotIn(0, left)
-            self.assertTrue({3, 4} <= left, left)
+            self.assertIn(4, left)  # of 3 the first volume may have the beginning
             with self.server.connect() as client:
                 self.assertEqual(client.put("/0", b"again").status, 204)
                 self.assertEqual(client.get("/0").body, b"again")
