@@ -23,6 +23,7 @@
 
 #include "http/access.h"
 #include "http/body.h"
+#include "http/cidr.h"
 #include "http/head.h"
 #include "http/worker.h"
 
@@ -43,6 +44,9 @@ struct conn {
 	bool admin;
 	struct conn *next_newcomer; /* in worker->newcomers */
 	struct crowd_peer *peer;    /* counted for its address */
+	bool address_known,
+		has_address; /* gate.c's, once it asked for the address; a local socket has none */
+	struct cidr_address address;
 	enum conn_state state;
 	int64_t deadline_ms; /* mono: of the head, or of lingering */
 	struct bufferevent *bev;

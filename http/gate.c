@@ -28,18 +28,22 @@ struct gate {
 	char name[];
 };
 
-/* The address of the client, NULL for a local socket. */
+/* The address of the client, NULL for a local socket. It is remembered: a client may leave while its last request
+ * is still here, and then the socket knows nothing of it any more. */
 static const struct cidr_address *
-find_address(const struct conn *conn, struct cidr_address *address)
+find_address(struct conn *conn)
 {
+	static const struct cidr_address nobody; /* "::" */
 	struct sockaddr_storage sa;
 	socklen_t size = sizeof(sa);
 
-	if (getpeername(conn_fd(conn), (struct sockaddr *)&sa, &size) != 0) {
-		memset(address, 0, sizeof(*address)); /* it left; "::" is nobody's */
-		return address;
+	if (!conn->address_known) {
+		if (getpeername(conn_fd(conn), (struct sockaddr *)&sa, &size) != 0)
+			return &nobody;
+		conn->has_address = cidr_of((const struct sockaddr *)&sa, &conn->address);
+		conn->address_known = true;
 	}
-	return cidr_of((const struct sockaddr *)&sa, address) ? address : NULL;
+	return conn->has_address ? &conn->address : NULL;
 }
 
 /* Says in one line which key refused it. */
@@ -112,9 +116,7 @@ checked(struct gate *gate)
 	struct settings *settings = gate->check.settings;
 	struct grant_terms terms = rules_terms(settings->rules, gate->name, gate->op);
 	struct grant_who who = {.user = gate->check.good ? gate->check.credentials.user : NULL};
-	struct cidr_address buffer;
-	enum grant_verdict verdict =
-		grant_judge(gate->op, &terms, find_address(conn, &buffer), &who);
+	enum grant_verdict verdict = grant_judge(gate->op, &terms, find_address(conn), &who);
 
 	conn_detach(conn);
 	if (is_granted(conn, gate->op, &terms, verdict))
@@ -225,7 +227,6 @@ gate_pass(struct conn *conn, enum grant_op op, const char *name, struct slice qu
 	struct credentials credentials;
 	struct grant_terms terms;
 	struct grant_who who = {NULL, NULL};
-	struct cidr_address buffer;
 	uint8_t key[VERDICTS_KEY_SIZE];
 	enum grant_verdict verdict;
 
@@ -234,7 +235,7 @@ gate_pass(struct conn *conn, enum grant_op op, const char *name, struct slice qu
 		return;
 	}
 	terms = rules_terms(settings->rules, name, op);
-	verdict = grant_judge(op, &terms, find_address(conn, &buffer), &who);
+	verdict = grant_judge(op, &terms, find_address(conn), &who);
 	if (verdict == GRANT_UNKNOWN) {
 		credentials_read(&conn->head, &credentials);
 		if (look(settings, &terms, &credentials, &who, key) == VERDICT_UNKNOWN) {
@@ -242,7 +243,7 @@ gate_pass(struct conn *conn, enum grant_op op, const char *name, struct slice qu
 			credentials_forget(&credentials);
 			return;
 		}
-		verdict = grant_judge(op, &terms, find_address(conn, &buffer), &who);
+		verdict = grant_judge(op, &terms, find_address(conn), &who);
 		credentials_forget(&credentials);
 	}
 	if (is_granted(conn, op, &terms, verdict))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What PUT and POST promise: replies, framing, connections, limits."""
 
-from harness import Case, main, pattern
+from harness import Case, main, pattern, wait_until
 
 EMPTY_ETAG = '"99aa06d3014798d86001c324468d497f"'  # XXH3-128 of no bytes
 
@@ -286,6 +286,16 @@ class Connections(Case):
         for _ in range(1000):
             self.assertEqual(client.read_reply("PUT").status, 201)
         self.assertEqual(len(self.list_text(prefix.decode())), 1000)
+
+    def test_the_last_upload_of_a_client_that_does_not_wait_is_stored(self):
+        # ffmpeg ends like this: the first answer finds nobody, and is itself answered with a reset.
+        client = self.connect()
+        client.send_head("PUT", self.path("a"), "Content-Length: 1")
+        client.send(b"a")
+        client.send_head("PUT", self.path("b"), "Content-Length: 4")
+        client.send(b"last")
+        client.close()
+        wait_until(lambda: self.get(self.path("b")).body == b"last", "the last upload")
 
     def test_connection_close_is_honoured(self):
         client = self.connect()
