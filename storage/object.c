@@ -93,7 +93,7 @@ object_put(struct object **objectp)
 	if (object == NULL ||
 	    atomic_fetch_sub_explicit(&object->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	streams_leave(object->store->streams, &object->stream);
+	stream_leave(&object->stream);
 	tail_free(&object->tail);
 	for (unsigned i = 0; i < object->nextents; i++)
 		volume_put(&object->extents[i].volume);

@@ -11,6 +11,7 @@
 
 struct stream {
 	UT_hash_handle hh;
+	struct streams *streams;
 	bool listed;   /* in the table; else only its objects know of it */
 	unsigned refs; /* of objects; the table's mutex guards it and the rates */
 	int64_t sampled_received, sampled_sent, received_rate, sent_rate;
@@ -28,6 +29,8 @@ struct recent {
 struct streams {
 	pthread_mutex_t lock; /* guards everything below */
 	struct stream *table;
+	size_t joined; /* references to streams, listed or not */
+	bool closed;   /* goes with the last of them */
 	int64_t sampled_ms;
 	struct recent recent[STREAMS_RECENT]; /* a ring */
 	unsigned newest;
@@ -55,6 +58,17 @@ unlist(struct streams *streams, struct stream *stream)
 		free(stream);
 }
 
+/* Frees all that is left, once nobody counts any more. Locked; the lock goes too. */
+static void
+destroy(struct streams *streams)
+{
+	for (unsigned i = 0; i < STREAMS_RECENT; i++)
+		free(streams->recent[i].path);
+	pthread_mutex_unlock(&streams->lock);
+	pthread_mutex_destroy(&streams->lock);
+	free(streams);
+}
+
 void
 streams_free(struct streams **streamsp)
 {
@@ -64,12 +78,14 @@ streams_free(struct streams **streamsp)
 	*streamsp = NULL;
 	if (streams == NULL)
 		return;
+	pthread_mutex_lock(&streams->lock);
 	HASH_ITER (hh, streams->table, stream, tmp)
 		unlist(streams, stream);
-	for (unsigned i = 0; i < STREAMS_RECENT; i++)
-		free(streams->recent[i].path);
-	pthread_mutex_destroy(&streams->lock);
-	free(streams);
+	streams->closed = true;
+	if (streams->joined == 0)
+		destroy(streams);
+	else
+		pthread_mutex_unlock(&streams->lock);
 }
 
 static int64_t
@@ -107,6 +123,7 @@ add(struct streams *streams, const char *path, size_t length)
 	if (stream == NULL)
 		return NULL;
 	memcpy(stream->path, path, length);
+	stream->streams = streams;
 	stream->listed = true;
 	HASH_ADD_KEYPTR(hh, streams->table, stream->path, length, stream);
 	if (HASH_COUNT(streams->table) == before) {
@@ -135,6 +152,7 @@ streams_join(struct streams *streams, const char *path)
 		stream = add(streams, path, length);
 	if (stream != NULL) {
 		stream->refs++;
+		streams->joined++;
 		atomic_store_explicit(&stream->used_ms, clock_mono_ms(), memory_order_relaxed);
 	}
 	pthread_mutex_unlock(&streams->lock);
@@ -142,17 +160,22 @@ streams_join(struct streams *streams, const char *path)
 }
 
 void
-streams_leave(struct streams *streams, struct stream **streamp)
+stream_leave(struct stream **streamp)
 {
 	struct stream *stream = *streamp;
+	struct streams *streams;
 
 	*streamp = NULL;
 	if (stream == NULL)
 		return;
+	streams = stream->streams;
 	pthread_mutex_lock(&streams->lock);
 	if (--stream->refs == 0 && !stream->listed)
 		free(stream);
-	pthread_mutex_unlock(&streams->lock);
+	if (--streams->joined == 0 && streams->closed)
+		destroy(streams);
+	else
+		pthread_mutex_unlock(&streams->lock);
 }
 
 void

@@ -57,7 +57,9 @@ void streams_free(struct streams **streams);
 /* The stream of PATH, with a reference; NULL without memory or STREAMS. The functions that count take a
  * NULL for either. */
 struct stream *streams_join(struct streams *streams, const char *path);
-void streams_leave(struct streams *streams, struct stream **stream);
+
+/* Gives the reference back; also after streams_free, which objects may outlive. */
+void stream_leave(struct stream **stream);
 
 /* Adds N to WRITERS, READERS (it may be negative) or SENT. */
 void stream_add(struct stream *stream, enum stream_count count, int64_t n);

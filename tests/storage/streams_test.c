@@ -66,9 +66,9 @@ a_stream_is_what_comes_before_the_last_slash(void **state)
 	assert_int_equal(seen.figures.counts[STREAM_READERS], 2);
 	assert_int_equal(seen.figures.counts[STREAM_ABORTED], 1);
 	assert_true(seen.figures.aborted_ms > 0);
-	streams_leave(streams, &a);
-	streams_leave(streams, &b);
-	streams_leave(streams, &c);
+	stream_leave(&a);
+	stream_leave(&b);
+	stream_leave(&c);
 	assert_null(c);
 	streams_free(&streams);
 }
@@ -81,12 +81,26 @@ figures_stay_when_the_last_object_goes(void **state)
 
 	(void)state;
 	stream_add(stream, STREAM_SENT, 5);
-	streams_leave(streams, &stream);
+	stream_leave(&stream);
 	streams_sample(streams); /* idle, but not for long */
 	stream = streams_join(streams, "/a/2");
 	assert_int_equal(look(streams, "/a/").figures.counts[STREAM_SENT], 5);
-	streams_leave(streams, &stream);
+	stream_leave(&stream);
 	streams_free(&streams);
+}
+
+static void
+objects_may_outlive_the_store(void **state)
+{
+	struct streams *streams = streams_new();
+	struct stream *a = streams_join(streams, "/a/1"), *b = streams_join(streams, "/b/1");
+
+	(void)state;
+	streams_free(&streams);
+	stream_add(a, STREAM_SENT, 1);
+	stream_leave(&a);
+	stream_add(b, STREAM_SENT, 1);
+	stream_leave(&b); /* the sanitizer sees what is left, and what is used too late */
 }
 
 static void
@@ -111,8 +125,8 @@ there_are_never_more_than_the_limit(void **state)
 	/* Objects of a stream that lost its place still count, on what nobody sees. */
 	stream_add(held[0], STREAM_SENT, 1);
 	for (unsigned i = 0; i < 2 * STREAMS_MAX; i++)
-		streams_leave(streams, &held[i]);
-	streams_leave(streams, &busy);
+		stream_leave(&held[i]);
+	stream_leave(&busy);
 	streams_free(&streams);
 }
 
@@ -128,7 +142,7 @@ without_memory_nothing_is_counted(void **state)
 	stream_received(none, 1, 1);
 	stream_aborted(none);
 	streams_finished(NULL, none, "/a/b", 1, 1, false);
-	streams_leave(streams, &none);
+	stream_leave(&none);
 	assert_int_equal(look(streams, NULL).count, 0);
 	streams_free(&streams);
 	streams_free(&streams);
@@ -164,7 +178,7 @@ the_newest_uploads_are_remembered_newest_first(void **state)
 	assert_int_equal(recents.sizes[STREAMS_RECENT - 1], 6);
 	assert_int_equal(look(streams, "/a/").figures.counts[STREAM_FINISHED], STREAMS_RECENT + 5);
 	assert_true(look(streams, "/a/").figures.playlist_ms > 0);
-	streams_leave(streams, &stream);
+	stream_leave(&stream);
 	streams_free(&streams);
 }
 
@@ -183,7 +197,7 @@ rates_are_of_the_time_between_two_samples(void **state)
 	assert_int_equal(seen.figures.sent_rate, 0);
 	streams_sample(streams);
 	assert_int_equal(look(streams, "/a/").figures.received_rate, 0);
-	streams_leave(streams, &stream);
+	stream_leave(&stream);
 	streams_free(&streams);
 }
 
@@ -193,6 +207,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_stream_is_what_comes_before_the_last_slash),
 		cmocka_unit_test(figures_stay_when_the_last_object_goes),
+		cmocka_unit_test(objects_may_outlive_the_store),
 		cmocka_unit_test(there_are_never_more_than_the_limit),
 		cmocka_unit_test(without_memory_nothing_is_counted),
 		cmocka_unit_test(the_newest_uploads_are_remembered_newest_first),
