@@ -495,10 +495,16 @@ step_over(struct volume_scan *scan)
 	static const unsigned char zeros[RECORD_BATCH];
 	uint64_t boundary = round_up(scan->position + 1, RECORD_BATCH);
 	uint64_t end = boundary < scan->size ? boundary : scan->size;
-	size_t length = (size_t)(end - scan->position);
+	size_t length;
 	const unsigned char *bytes;
 	off_t data;
-	int err = look(scan, scan->position, length, &bytes);
+	int err;
+
+	/* Behind a record whose padding is not there. */
+	if (scan->position >= scan->size)
+		return false;
+	length = (size_t)(end - scan->position);
+	err = look(scan, scan->position, length, &bytes);
 
 	if (err == 0 && memcmp(bytes, zeros, length) != 0) {
 		if (length < RECORD_ALIGN || memcmp(bytes, zeros, RECORD_ALIGN) != 0)
