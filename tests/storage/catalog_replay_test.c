@@ -4,7 +4,7 @@
 
 #include "tests/storage/catalog_rig.h"
 
-enum { PATHS = 7, VOLUMES = 5, LOG_MAX = 160, PIECES_MAX = LOG_MAX, ACTIVE_MAX = 6, RUNS = 250 };
+enum { PATHS = 7, VOLUMES = 5, LOG_MAX = 160, LOG_ROOM = LOG_MAX + 3, PIECES_MAX = LOG_ROOM, ACTIVE_MAX = 6, RUNS = 250 };
 
 /* One version, as whoever wrote the log would describe it. */
 struct version {
@@ -32,7 +32,7 @@ struct model {
 	struct version *current[PATHS];
 	struct version *active[ACTIVE_MAX];
 	unsigned nactive;
-	struct entry log[LOG_MAX + 3]; /* a copy may be more than one */
+	struct entry log[LOG_ROOM]; /* a copy may be more than one */
 	unsigned nlog;
 };
 
@@ -65,7 +65,7 @@ static void
 log_record(struct model *m, struct version *v, enum record_kind kind, uint32_t length, bool kept)
 {
 	struct entry *entry = &m->log[m->nlog++];
-	uint32_t volume = 1 + (m->nlog - 1) * VOLUMES / LOG_MAX;
+	uint32_t volume = 1 + (m->nlog - 1) * VOLUMES / LOG_ROOM;
 
 	*entry = (struct entry){
 		.record = make_record(kind, v->id, kind == RECORD_DATA || v->hidden ? 0 : v->seq,
