@@ -159,10 +159,12 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	atomic_fetch_add_explicit(&worker->ticks, 1, memory_order_relaxed);
 	conn_sweep(worker, now);
 	worker_resume(worker);
-	if (worker->index == 0 && worker->status != NULL)
-		status_tick(worker->status, worker->store, now);
-	if (!worker->draining)
+	if (!worker->draining) {
+		/* Not later: worker_free turns the loop once more, without the store. */
+		if (worker->index == 0 && worker->status != NULL)
+			status_tick(worker->status, worker->store, now);
 		return;
+	}
 	conn_close_idle(worker);
 	if (worker->busy > 0 && now >= worker->drain_until_ms)
 		conn_close_all(worker);
