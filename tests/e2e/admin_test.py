@@ -1,11 +1,16 @@
 #!/usr/bin/env python3
 """What the admin listener promises."""
 
+import json
+import os
+import re
 import shutil
 import subprocess
 import unittest
 
 from harness import Case, Server, main, wait_until
+
+MONITORING = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "conf", "monitoring")
 
 
 class Admin(Case):
@@ -37,6 +42,30 @@ class Admin(Case):
         page = self.connect_admin().get("/metrics").body
         check = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, check=False)
         self.assertEqual((check.returncode, check.stdout + check.stderr), (0, b""))
+
+    def test_alerts_and_dashboard_ask_for_what_there_is(self):
+        text = self.connect_admin().get("/metrics").body.decode()
+        families = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
+        for name in ("alerts.yml", "grafana.json"):
+            with open(os.path.join(MONITORING, name), encoding="utf-8") as file:
+                text = file.read()
+            asked = {re.sub(r"_bucket$", "", figure) for figure in re.findall(r"\bspillway_\w+", text)}
+            self.assertGreater(len(asked), 8)
+            self.assertLessEqual(asked, families, name)
+
+    def test_the_dashboard_is_json_whose_panels_do_not_overlap(self):
+        with open(os.path.join(MONITORING, "grafana.json"), encoding="utf-8") as file:
+            panels = json.load(file)["panels"]
+        places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}
+        self.assertEqual(len(places), len(panels))
+        self.assertTrue(all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in panels))
+
+    @unittest.skipUnless(shutil.which("promtool"), "promtool (package prometheus) is not installed")
+    def test_promtool_takes_the_alerts(self):
+        check = subprocess.run(["promtool", "check", "rules", os.path.join(MONITORING, "alerts.yml")],
+                               capture_output=True, text=True, check=False)
+        self.assertEqual(check.returncode, 0, check.stdout + check.stderr)
+        self.assertIn("SUCCESS", check.stdout)
 
     def counters(self):
         with self.server.connect_admin() as admin:
