@@ -6,8 +6,11 @@
 #include <sys/mman.h>
 
 #include "base/clock.h"
+#include "base/metrics.h"
+#include "storage/reclaim_internal.h"
 
 #define LANES 6
+#define TELLING 64 /* bytes that tell whose they are */
 #define KIB 1024u
 #define MIB (1024u * KIB)
 #define LIFE_BYTES (18u * MIB) /* of one process: a volume and a bit */
@@ -137,7 +140,8 @@ new_op(struct load *load, unsigned path)
 	unsigned dice = (unsigned)(simdisk_random(&load->seed) % 100);
 
 	*op = (struct op){.path = path, .end = UINT32_MAX};
-	op->kind = dice < 14 ? OP_DELETE : dice < 22 ? OP_CUT : OP_PUT;
+	op->kind = dice < 14 ? OP_DELETE : dice < 22 ? OP_CUT : dice < 34 ? OP_APPEND : OP_PUT;
+	op->first = plan->count;
 	op->length =
 		family->least + simdisk_random(&load->seed) % (family->most - family->least + 1);
 	return op;
@@ -157,6 +161,49 @@ end_op(struct load *load, struct lane *lane, bool is_acknowledged)
 	lane->op->is_acknowledged = is_acknowledged;
 	lane->op->end = simdisk_note(load->disk);
 	lane->state = LANE_FREE;
+}
+
+/* The operation whose bytes the LENGTH of OBJECT are, or -1. */
+static int
+find_first(struct load *load, struct object *object, unsigned path, uint64_t length)
+{
+	const struct plan *plan = load->plan;
+
+	for (unsigned i = plan->count; i-- > 0;) {
+		const struct op *op = &plan->ops[i];
+
+		if (op->path == path && op->kind != OP_DELETE && op->length >= length &&
+		    fixture_holds(load->f, object, op->first + 1, length))
+			return (int)op->first;
+	}
+	return -1;
+}
+
+/* Makes OP an append to what is there, or, where nothing is, an upload. */
+static void
+aim_append(struct load *load, struct op *op)
+{
+	unsigned within;
+	const struct family *family = family_of(op->path, &within);
+	struct object *object = NULL;
+	struct object_status status;
+	int first = -1;
+
+	op->kind = OP_PUT;
+	if (family->publish != PUBLISH_LIVE ||
+	    fixture_find(load->f, plan_path(op->path), &object) != 0)
+		return;
+	status = object_status(object);
+	if (status.length >= TELLING && status.length <= family->most)
+		first = find_first(load, object, op->path, status.length);
+	object_put(&object);
+	if (first < 0)
+		return;
+	op->kind = OP_APPEND;
+	op->first = (unsigned)first;
+	op->length += status.length;
+	/* What is incomplete may be in memory only, as far as it is known here. */
+	op->base = status.state == OBJECT_COMPLETE ? status.length : 0;
 }
 
 static void
@@ -180,18 +227,16 @@ begin(struct load *load, struct lane *lane)
 		object_put(&object);
 		return;
 	}
+	if (lane->op->kind == OP_APPEND)
+		aim_append(load, lane->op);
 	begin_op(load, lane->op);
-	lane->written = 0;
 	lane->state = LANE_WRITES;
 	if (fixture_try_begin(load->f, plan_path(path), family_of(path, &within)->publish,
-			      EXISTING_REPLACE, &lane->writer) != 0)
+			      lane->op->kind == OP_APPEND ? EXISTING_APPEND : EXISTING_REPLACE,
+			      &lane->writer) != 0)
 		end_op(load, lane, false);
-}
-
-static unsigned
-content_of(const struct plan *plan, const struct op *op)
-{
-	return (unsigned)(op - plan->ops) + 1;
+	else
+		lane->written = object_status(writer_object(lane->writer)).length;
 }
 
 static void
@@ -202,8 +247,7 @@ write_some(struct load *load, struct lane *lane)
 
 	if (piece > left)
 		piece = left;
-	fixture_write(load->f, lane->writer, content_of(load->plan, lane->op), lane->written,
-		      piece);
+	fixture_write(load->f, lane->writer, lane->op->first + 1, lane->written, piece);
 	lane->written += piece;
 	if (lane->written < lane->op->length)
 		return;
@@ -242,6 +286,21 @@ step(struct load *load, struct lane *lane)
 	/* clang-format on */
 }
 
+/* Notes that the store has copied something since BEFORE, which moves on. */
+static void
+watch_copying(struct load *load, int64_t *before)
+{
+	struct plan *plan = load->plan;
+	int64_t now = metric_value(METRIC_copied_bytes_total);
+
+	if (now == *before)
+		return;
+	plan->copied += (uint64_t)(now - *before);
+	*before = now;
+	if (plan->ncopyings < PLAN_COPYINGS)
+		plan->copying[plan->ncopyings++] = load->disk->count;
+}
+
 void
 plan_work(struct plan *plan, struct simdisk *disk, struct fixture *f, uint64_t seed, int64_t ms)
 {
@@ -249,8 +308,12 @@ plan_work(struct plan *plan, struct simdisk *disk, struct fixture *f, uint64_t s
 	int64_t end = clock_mono_ms() + ms;
 	uint64_t most = disk->used + LIFE_BYTES;
 	unsigned enough = plan->count + LIFE_OPS;
+	int64_t copied = metric_value(METRIC_copied_bytes_total);
 	bool busy = true;
 
+	/* A volume that is mostly dead is emptied at once, or a history would have to last for minutes. */
+	if (plan->is_bulky)
+		atomic_store(&f->store->reclaim->compact.quiet_ms, 0);
 	load = (struct load){.plan = plan, .disk = disk, .f = f, .seed = seed};
 	while (busy) {
 		bool is_fed = disk->used < most;
@@ -269,6 +332,9 @@ plan_work(struct plan *plan, struct simdisk *disk, struct fixture *f, uint64_t s
 				step(&load, lane);
 			busy |= lane->state != LANE_FREE;
 		}
+		watch_copying(&load, &copied);
+		if (plan->is_bulky && simdisk_random(&load.seed) % 32 == 0)
+			reclaim_wake(f->store->reclaim);
 		/* Mostly the disk is the slower one: several records share a batch. */
 		fixture_pump(f, !is_fed || simdisk_random(&load.seed) % 8 == 0);
 	}
@@ -277,21 +343,21 @@ plan_work(struct plan *plan, struct simdisk *disk, struct fixture *f, uint64_t s
 /* ---- the judgement --------------------------------------------------------------- */
 
 static bool
-matches(const struct plan *plan, const struct op *op, uint32_t moment, const struct finding *found)
+matches(const struct op *op, uint32_t moment, const struct finding *found)
 {
 	bool is_acknowledged = op->is_acknowledged && op->end < moment;
 	unsigned within;
 
 	if (op->kind == OP_DELETE)
 		return found->state == OBJECT_GONE;
-	if (found->state == OBJECT_COMPLETE)
-		return op->kind == OP_PUT && found->length == op->length &&
-		       fixture_same(content_of(plan, op), 0, found->bytes, (size_t)found->length);
-	if (found->state == OBJECT_INCOMPLETE)
-		return !is_acknowledged && family_of(op->path, &within)->publish == PUBLISH_LIVE &&
-		       found->length <= op->length &&
-		       fixture_same(content_of(plan, op), 0, found->bytes, (size_t)found->length);
-	return false;
+	if (found->state == OBJECT_COMPLETE && (op->kind == OP_CUT || found->length != op->length))
+		return false;
+	if (found->state == OBJECT_INCOMPLETE &&
+	    (is_acknowledged || family_of(op->path, &within)->publish != PUBLISH_LIVE ||
+	     found->length < op->base || found->length > op->length))
+		return false;
+	return (found->state == OBJECT_COMPLETE || found->state == OBJECT_INCOMPLETE) &&
+	       fixture_same(op->first + 1, 0, found->bytes, (size_t)found->length);
 }
 
 /* The first operation that may still be seen: the last one that was acknowledged. -1: none was. */
@@ -320,7 +386,7 @@ plan_allows(const struct plan *plan, unsigned path, uint32_t moment, const struc
 		if (plan->ops[i].path != path)
 			continue;
 		choices++;
-		is_allowed = is_allowed || matches(plan, &plan->ops[i], moment, found);
+		is_allowed = is_allowed || matches(&plan->ops[i], moment, found);
 	}
 	*certain = choices == 1;
 	return is_allowed;
@@ -329,12 +395,12 @@ plan_allows(const struct plan *plan, unsigned path, uint32_t moment, const struc
 void
 plan_explain(const struct plan *plan, unsigned path, uint32_t moment, const struct finding *found)
 {
-	static const char *const kinds[] = {"put", "cut", "delete"};
+	static const char *const kinds[] = {"put", "cut", "append", "delete"};
 	int newest = find_newest(plan, path, moment);
 	bool is_old = newest >= 0 && found->state == OBJECT_GONE;
 
 	for (int i = 0; i < newest; i++)
-		is_old |= plan->ops[i].path == path && matches(plan, &plan->ops[i], moment, found);
+		is_old |= plan->ops[i].path == path && matches(&plan->ops[i], moment, found);
 	printf("  %s: %s, %llu bytes%s; it might be", plan_path(path),
 	       fixture_wanted(found->state, found->length), (unsigned long long)found->length,
 	       found->state == OBJECT_GONE ? ": LOST"

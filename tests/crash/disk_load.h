@@ -13,13 +13,16 @@
 #include "tests/storage/fixture.h"
 
 #define PLAN_OPS 16384
+#define PLAN_COPYINGS 256
 
-enum op_kind { OP_PUT, OP_CUT, OP_DELETE }; /* an upload, one that is abandoned, a deletion */
+enum op_kind { OP_PUT, OP_CUT, OP_APPEND, OP_DELETE }; /* an upload, one that is abandoned, ... */
 
 struct op {
 	enum op_kind kind;
 	unsigned path;
 	uint64_t length; /* of its bytes, or those that are sent of one that is abandoned */
+	uint64_t base;   /* of an append: bytes that were safe before it began */
+	unsigned first;  /* the operation that it goes on with; else itself */
 	uint32_t begin;  /* moments */
 	uint32_t end;    /* UINT32_MAX: it did not */
 	bool is_acknowledged;
@@ -27,7 +30,10 @@ struct op {
 
 struct plan {
 	unsigned count;
-	bool is_bulky; /* fills volumes, and empties them */
+	bool is_bulky;      /* fills volumes, and empties them */
+	uint64_t copied;    /* bytes that the store copied out of dying volumes */
+	unsigned ncopyings; /* moments at which it was seen that it did */
+	uint32_t copying[PLAN_COPYINGS];
 	struct op ops[PLAN_OPS];
 };
 
@@ -35,7 +41,8 @@ struct plan *plan_new(void);
 unsigned plan_paths(void);
 const char *plan_path(unsigned path);
 
-/* Works on the store of F for MS milliseconds, then finishes what is under way. */
+/* Works on the store of F for MS milliseconds, then finishes what is under way. A bulky plan lets the store copy
+ * what lives in dying volumes, meanwhile. */
 void plan_work(struct plan *plan, struct simdisk *disk, struct fixture *f, uint64_t seed,
 	       int64_t ms);
 

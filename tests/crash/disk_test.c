@@ -30,6 +30,8 @@
 #include "tests/crash/disk_load.h"
 
 #define LIVES 4
+#define NEAR 80             /* events: about what is written while a volume is emptied */
+#define MOST_WITHOUT_COPY 8 /* histories */
 #define JOBS 2
 #define ROOM ((uint64_t)1 << 30) /* more than a history and the images of it at a time */
 #define OBJECT_MAX ((size_t)4 << 20)
@@ -37,6 +39,7 @@
 /* Shared with the processes that look at images. */
 struct counts {
 	_Atomic unsigned images, rebuilt, certain, deleted, unsure, broken;
+	uint64_t copied;
 };
 
 struct history {
@@ -353,12 +356,19 @@ try_image(const struct history *history, unsigned number, uint32_t moment, uint6
 	_exit(0);
 }
 
-/* Half of them anywhere, the others where something was just synced, renamed, unlinked or acknowledged. */
+/* Half of them anywhere, the others where something was just synced, renamed, unlinked or acknowledged; where a
+ * volume was emptied, half of all near that. */
 static uint32_t
 choose_moment(const struct history *history, uint64_t *seed)
 {
+	const struct plan *plan = history->plan;
 	uint32_t count = history->disk->count, at = (uint32_t)(simdisk_random(seed) % count);
 
+	if (plan->ncopyings > 0 && simdisk_random(seed) % 2 == 0) {
+		at = plan->copying[simdisk_random(seed) % plan->ncopyings] + NEAR / 4 -
+		     (uint32_t)(simdisk_random(seed) % NEAR);
+		at = at < count ? at : count - 1; /* also if it is less than none */
+	}
 	if (simdisk_random(seed) % 2 == 0)
 		return at + 1;
 	while (at < count && (history->disk->event[at].kind == SIMDISK_WRITE ||
@@ -394,18 +404,23 @@ try_images(const struct history *history, unsigned images)
 static void
 report(const struct history *history)
 {
-	unsigned kinds[SIMDISK_NOTE + 1] = {0}, acknowledged = 0;
+	unsigned kinds[SIMDISK_NOTE + 1] = {0}, acknowledged = 0, appends = 0;
 
 	for (uint32_t i = 0; i < history->disk->count; i++)
 		kinds[history->disk->event[i].kind]++;
-	for (unsigned i = 0; i < history->plan->count; i++)
-		acknowledged += history->plan->ops[i].is_acknowledged;
-	printf("history %llu%s: %u operations, %u acknowledged; %u writes, %u syncs, %u names made, "
-	       "%u removed, %u MiB\n",
+	for (unsigned i = 0; i < history->plan->count; i++) {
+		const struct op *op = &history->plan->ops[i];
+
+		acknowledged += op->is_acknowledged;
+		appends += op->is_acknowledged && op->kind == OP_APPEND;
+	}
+	printf("history %llu%s: %u operations, %u acknowledged, %u of them appends; %u writes, %u syncs, %u names made, "
+	       "%u removed, %u MiB, %u KiB copied\n",
 	       (unsigned long long)history->seed, history->plan->is_bulky ? " (bulky)" : "",
-	       history->plan->count, acknowledged, kinds[SIMDISK_WRITE],
+	       history->plan->count, acknowledged, appends, kinds[SIMDISK_WRITE],
 	       kinds[SIMDISK_SYNC] + kinds[SIMDISK_SYNC_ONE], kinds[SIMDISK_CREATE],
-	       kinds[SIMDISK_UNLINK], (unsigned)(history->disk->used >> 20));
+	       kinds[SIMDISK_UNLINK], (unsigned)(history->disk->used >> 20),
+	       (unsigned)(history->plan->copied >> 10));
 }
 
 static bool
@@ -435,6 +450,7 @@ run_history(uint64_t seed, bool is_bulky, unsigned images)
 	}
 	if (make_history(&history)) {
 		report(&history);
+		counts->copied += history.plan->copied;
 		try_images(&history, is_bulky ? images / 3 : images);
 	} else {
 		counts->broken++;
@@ -460,10 +476,18 @@ main(void)
 	do {
 		run_history(seed + histories, histories % 2 == 1, images);
 		histories++;
-	} while ((histories < 2 || clock_mono_ms() < end) && counts->broken == 0);
+	} while ((histories < 2 || clock_mono_ms() < end ||
+		  (counts->copied == 0 && histories < MOST_WITHOUT_COPY)) &&
+		 counts->broken == 0);
+	if (counts->copied == 0 && counts->broken == 0) {
+		printf("BROKEN: no volume was emptied: this run says nothing of copies\n");
+		counts->broken++;
+	}
 	printf("disk: SEED=%llu %u histories, %u images, %u of them rebuilt as well, %u objects verified, "
-	       "%u absences verified, %u unsure ones verified, %u broken promises\n",
+	       "%u absences verified, %u unsure ones verified, %u KiB copied out of dying volumes, "
+	       "%u broken promises\n",
 	       (unsigned long long)seed, histories, counts->images, counts->rebuilt,
-	       counts->certain, counts->deleted, counts->unsure, counts->broken);
+	       counts->certain, counts->deleted, counts->unsure, (unsigned)(counts->copied >> 10),
+	       counts->broken);
 	return counts->broken > 0;
 }
