@@ -50,6 +50,11 @@ sub vcl_backend_response {
 		set beresp.ttl = 1s;
 		return (deliver);
 	}
+	if (beresp.http.Cache-Control == "no-store" && !beresp.http.Accept-Ranges) {
+		# Its encoder vanished: the origin is going to cut the reply. When a fetch fails that early, Varnish 7.1
+		# may send what it has with a Content-Length, as if it were whole. So nobody gets to see it: 503.
+		return (abandon);
+	}
 	if (bereq.url ~ "\.(m3u8|mpd)($|\?)") {
 		set beresp.grace = 0s; # a player must not get an old playlist first
 	}

@@ -185,6 +185,18 @@ class BehindVarnish(EdgeCase):
             self.assertEqual(viewer.body, body)
         self.assertEqual(self.origin_gets(), 1)
 
+    def test_what_was_cut_is_not_shown_to_who_comes_later(self):
+        target = self.path("a.m4s")
+        writer = self.writer(target, b"half")
+        early = self.viewers(target, 1)[0]
+        wait_until(lambda: early.body, "the viewer to have the first half")
+        writer.close()
+        early.finish()
+        for viewer in self.viewers(target, 20):
+            self.assertEqual(viewer.finish().status, 503)
+        self.put(target, b"now it is whole")
+        self.assertEqual(self.fetch(target).body, b"now it is whole")
+
     def test_a_purge_takes_a_segment_out(self):
         self.put(self.path("a.m4s"), b"old")
         self.assertEqual(self.fetch(self.path("a.m4s")).body, b"old")
