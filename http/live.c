@@ -290,8 +290,10 @@ step(struct live *live, enum live_event event)
 	switch (live->state) {
 	case LIVE_WAITING:
 		CHECK(event == LIVE_CHANGED);
-		metric_observe(HISTOGRAM_write_to_read,
-			       clock_mono_us() - object_grown_us(live->object));
+		/* The word that it ended may come long after its last byte. */
+		if (object_status(live->object).length > live->offset)
+			metric_observe(HISTOGRAM_write_to_read,
+				       clock_mono_us() - object_grown_us(live->object));
 		pump(live);
 		return;
 	case LIVE_BLOCKED:

@@ -109,6 +109,18 @@ class Admin(Case):
         wait_until(lambda: self.counters()["spillway_catalog_waiting_records"] == 0, "the catalog to follow")
         wait_until(lambda: self.counters()["spillway_resident_bytes"] > 0, "idle objects to be counted")
 
+    def test_the_end_of_an_upload_is_no_byte_that_waited(self):
+        name = "spillway_write_to_read_seconds_count"
+        client = self.writer(self.path("a"), b"12345")
+        reader = self.follow(self.path("a"))
+        self.assertEqual(reader.read_part(5), b"12345")
+        before = self.counters()[name]
+        client.send_chunk(b"678")
+        self.assertEqual(reader.read_part(3), b"678")
+        self.assertEqual(client.end_put().status, 201)
+        self.assertEqual(reader.read_rest(), b"")
+        self.assertEqual(self.counters()[name] - before, 1)
+
     def test_the_admin_listener_serves_no_objects(self):
         self.put(self.path("a"), b"x")
         client = self.connect_admin()
