@@ -132,7 +132,7 @@ const struct option_key options_keys[] = {
 	{NULL, OPTION_TEXT, 0, 0, 0, NULL, NULL, NULL},
 };
 
-/* Three keys for each thing that can be done. */
+/* Four keys for each thing that can be done. */
 #define WHO_MAY(verb, op, what, unset)                                                             \
 	{verb "_from",                                                                             \
 	 OPTION_RANGES,                                                                            \
@@ -150,9 +150,19 @@ const struct option_key options_keys[] = {
 		 NULL,                                                                             \
 		 NULL,                                                                             \
 		 "users who may " what "; any of user_file, or off"},                              \
+		{verb "_token",                                                                    \
+		 OPTION_NAMES,                                                                     \
+		 IN_RULE(access[op].token),                                                        \
+		 0,                                                                                \
+		 0,                                                                                \
+		 NULL,                                                                             \
+		 NULL,                                                                             \
+		 "tokens that may " what "; any of token_file, or off"},                           \
 	{                                                                                          \
-		verb "_token", OPTION_NAMES, IN_RULE(access[op].token), 0, 0, NULL, NULL,          \
-			"tokens that may " what "; any of token_file, or off"                      \
+		verb "_certificate", OPTION_SUBJECTS, IN_RULE(access[op].certificate), 0, 0, NULL, \
+			NULL,                                                                      \
+			"names in client certificates that may " what                              \
+			"; any that tls_client_ca vouches for, or off"                             \
 	}
 
 const struct option_key options_rule_keys[] = {
@@ -414,6 +424,10 @@ options_check(const struct option_key *key, const char *value, char *why, size_t
 		if (*value == '\0' || !is_printable(value) || strchr(value, ':') != NULL)
 			expected = "a name";
 		break;
+	case OPTION_SUBJECTS:
+		if (*value == '\0' || !is_printable(value))
+			expected = "a name in a certificate";
+		break;
 	case OPTION_SIZE:
 	case OPTION_DURATION:
 	case OPTION_COUNT:
@@ -477,6 +491,7 @@ options_set(const struct option_key *key, void *target, const char *value, char 
 	case OPTION_ADDRESSES:
 	case OPTION_RANGES:
 	case OPTION_NAMES:
+	case OPTION_SUBJECTS:
 		err = names_add(at, value);
 		break;
 	case OPTION_SIZE:
@@ -510,7 +525,7 @@ bool
 options_is_list(const struct option_key *key)
 {
 	return key->kind == OPTION_ADDRESSES || key->kind == OPTION_RANGES ||
-	       key->kind == OPTION_NAMES;
+	       key->kind == OPTION_NAMES || key->kind == OPTION_SUBJECTS;
 }
 
 void
@@ -540,6 +555,7 @@ options_equal(const struct option_key *key, const void *a, const void *b)
 	case OPTION_ADDRESSES:
 	case OPTION_RANGES:
 	case OPTION_NAMES:
+	case OPTION_SUBJECTS:
 		return names_equal(in_a, in_b);
 	case OPTION_SIZE:
 	case OPTION_DURATION:
@@ -573,6 +589,7 @@ free_texts(const struct option_key *keys, void *target)
 		case OPTION_ADDRESSES:
 		case OPTION_RANGES:
 		case OPTION_NAMES:
+		case OPTION_SUBJECTS:
 			options_clear(keys, target);
 			break;
 		case OPTION_SIZE:

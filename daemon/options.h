@@ -34,7 +34,7 @@ struct options {
 	int tls_min_version; /* enum tls_version */
 	char *admin;         /* ADDR:PORT, or NULL for none */
 	char *player_dir;
-	unsigned workers;    /* 0: one per core */
+	unsigned workers; /* 0: one per core */
 	bool sync;
 	uint64_t volume_size;
 	uint64_t memory_max;
@@ -65,6 +65,7 @@ enum option_kind {
 	OPTION_ADDRESSES, /* struct names of ADDR:PORT */
 	OPTION_RANGES,    /* struct names of what cidr_set_add takes */
 	OPTION_NAMES,     /* struct names of users or tokens */
+	OPTION_SUBJECTS,  /* struct names of clients' certificates */
 	OPTION_SIZE,      /* uint64_t */
 	OPTION_SHARE,     /* struct option_share: a size, or a percentage */
 	OPTION_DURATION,  /* int64_t */

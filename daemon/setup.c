@@ -31,59 +31,78 @@ read_secrets(enum secrets_kind kind, const char *name, struct secrets **out, cha
 	return err;
 }
 
-/* Whether SECRETS, which are FILE's, have every name that TARGET has for KEY. */
-static int
-judge_names(const struct config *config, const struct option_key *key, const void *target,
-	    const struct secrets *secrets, const char *file, char *why, size_t why_size)
+/* Where a list of names stands. */
+static void
+locate(const struct config *config, const struct names *names, char *where, size_t size)
 {
-	const struct names *names = (const void *)((const char *)target + key->offset);
-	bool is_user = strstr(key->name, "_user") != NULL;
-	char where[256] = "";
-
+	*where = '\0';
 	if (names->line != 0)
-		snprintf(where, sizeof(where), "%s:%u: ", config->file, names->line);
+		snprintf(where, size, "%s:%u: ", config->file, names->line);
+}
+
+/* NULL, or what is wrong with NAMES for KEY, of SECRETS that are FILE's. */
+static const char *
+judge_names(const struct option_key *key, const struct names *names, const struct secrets *secrets,
+	    const char *file, char *text, size_t size)
+{
 	for (size_t i = 0; i < names->count; i++) {
 		const char *name = names->items[i];
 
-		if (strcmp(name, "off") == 0 && names->count > 1) {
-			snprintf(why, why_size, "%s%s: 'off' stands alone", where, key->name);
-			return -EINVAL;
-		}
-		if (strcmp(name, "off") == 0)
-			continue;
 		if (secrets == NULL) {
-			snprintf(why, why_size, "%s%s: there is no %s", where, key->name,
-				 is_user ? "user_file" : "token_file");
-			return -EINVAL;
+			snprintf(text, size, "there is no %s",
+				 strstr(key->name, "_user") != NULL ? "user_file" : "token_file");
+			return text;
 		}
 		if (strcmp(name, "any") != 0 && !secrets_have(secrets, name)) {
-			snprintf(why, why_size, "%s%s: '%s' is not in %s", where, key->name, name,
-				 file);
-			return -EINVAL;
+			snprintf(text, size, "'%s' is not in %s", name, file);
+			return text;
 		}
 	}
-	return 0;
+	return NULL;
 }
 
-/* The same for all of KEYS in TARGET. */
+/* NULL, or why nobody could show a certificate. */
+static const char *
+judge_subjects(const struct options *o)
+{
+	if (o->tls_client_ca == NULL)
+		return "there is no tls_client_ca";
+	return o->listen_tls.count == 0 ? "there is no listen_tls" : NULL;
+}
+
+/* Whether somebody can be who TARGET names for any of KEYS. */
 static int
 judge_all(const struct config *config, const struct settings *settings,
 	  const struct option_key *keys, const void *target, char *why, size_t why_size)
 {
 	const struct options *o = &config->options;
-	int err = 0;
+	char where[256], text[512];
 
-	for (; keys->name != NULL && err == 0; keys++) {
-		if (keys->kind != OPTION_NAMES)
+	for (; keys->name != NULL; keys++) {
+		const struct names *names = (const void *)((const char *)target + keys->offset);
+		const char *wrong = NULL;
+
+		if (keys->kind != OPTION_NAMES && keys->kind != OPTION_SUBJECTS)
 			continue;
-		if (strstr(keys->name, "_user") != NULL)
-			err = judge_names(config, keys, target, settings->users, o->user_file, why,
-					  why_size);
-		else
-			err = judge_names(config, keys, target, settings->tokens, o->token_file,
-					  why, why_size);
+		if (names_have(names, "off")) {
+			if (names->count > 1)
+				wrong = "'off' stands alone";
+		} else if (keys->kind == OPTION_SUBJECTS) {
+			wrong = names->count > 0 ? judge_subjects(o) : NULL;
+		} else if (strstr(keys->name, "_user") != NULL) {
+			wrong = judge_names(keys, names, settings->users, o->user_file, text,
+					    sizeof(text));
+		} else {
+			wrong = judge_names(keys, names, settings->tokens, o->token_file, text,
+					    sizeof(text));
+		}
+		if (wrong != NULL) {
+			locate(config, names, where, sizeof(where));
+			snprintf(why, why_size, "%s%s: %s", where, keys->name, wrong);
+			return -EINVAL;
+		}
 	}
-	return err;
+	return 0;
 }
 
 /* Who may: the files, and whether they have everybody whom rules name. */
@@ -171,11 +190,16 @@ bool
 setup_is_live(const struct option_key *key)
 {
 	static const char *const live[] = {
-		"memory_max",      "disk_max",      "evict",           "object_max",
-		"head_timeout",    "ingest_idle",   "send_timeout",    "resume_window",
-		"writer_takeover", "drain_timeout", "log_level",       "user_file",
-		"token_file",      "admin_from",    "admin_user",      "admin_token",
-		"tls_certificate", "tls_key",       "tls_client_ca",   "tls_min_version",
+		"memory_max",      "disk_max",
+		"evict",           "object_max",
+		"head_timeout",    "ingest_idle",
+		"send_timeout",    "resume_window",
+		"writer_takeover", "drain_timeout",
+		"log_level",       "user_file",
+		"token_file",      "admin_from",
+		"admin_user",      "admin_token",
+		"tls_certificate", "tls_key",
+		"tls_client_ca",   "tls_min_version",
 		"connections_max", "connections_per_address",
 	};
 

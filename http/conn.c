@@ -11,7 +11,6 @@
 #include "http/crowd.h"
 #include "http/direct.h"
 #include "http/framer.h"
-#include "http/tls.h"
 #include "http/transport.h"
 
 #define LINGER_MS 2000
@@ -286,9 +285,9 @@ conn_begin(struct conn *conn, struct evhttp_request *evreq)
 const char *
 conn_client_certificate(struct conn *conn)
 {
-	if (conn->ssl != NULL && conn->client_name == NULL)
-		conn->client_name = tls_client_name(conn->ssl);
-	return conn->client_name;
+	if (conn->ssl == NULL)
+		return NULL;
+	return tls_identify(conn->worker->tls, conn->ssl, &conn->client);
 }
 
 void
@@ -344,7 +343,7 @@ conn_reap(struct worker *worker)
 			crowd_leave(worker->crowd);
 		}
 		free(conn->text);
-		free(conn->client_name);
+		tls_client_clear(&conn->client);
 		free(conn);
 		metric_add(METRIC_connections, -1);
 	}

@@ -25,6 +25,7 @@
 #include "http/body.h"
 #include "http/cidr.h"
 #include "http/head.h"
+#include "http/tls.h"
 #include "http/worker.h"
 
 enum conn_state {
@@ -51,7 +52,7 @@ struct conn {
 	int64_t deadline_ms; /* mono: of the head, or of lingering */
 	struct bufferevent *bev;
 	struct ssl_st *ssl;              /* transport.c's: bev's, or NULL for a plain socket */
-	char *client_name;               /* of conn_client_certificate, once it was asked for */
+	struct tls_client client;        /* of conn_client_certificate */
 	struct evhttp_connection *evcon; /* from its first request on */
 	struct evhttp_request *evreq;    /* while BUSY, unless the reply is direct */
 	struct event *linger;            /* while LINGER */
@@ -140,7 +141,7 @@ void conn_reap(struct worker *worker);
 
 int conn_fd(const struct conn *conn);
 
-/* The name in the certificate that the client proved to have, and that tls_client_ca vouches for; NULL if none. */
+/* The name in the certificate that the client proved to have, and that tls_client_ca vouches for now; NULL if none. */
 const char *conn_client_certificate(struct conn *conn);
 
 #endif

@@ -67,11 +67,44 @@ forbid(struct conn *conn, enum grant_op op, enum grant_verdict verdict)
 		[GRANT_LIST] = "this address may not list here (list_from)",
 		[GRANT_ADMIN] = "this address may not use this listener (admin_from)",
 	};
+	static const char *const plain[] = {
+		[GRANT_READ] = "reading here needs TLS and a client certificate (read_certificate)",
+		[GRANT_WRITE] =
+			"writing here needs TLS and a client certificate (write_certificate)",
+		[GRANT_DELETE] = "deleting here needs TLS and a client certificate "
+				 "(delete_certificate or write_certificate)",
+		[GRANT_LIST] = "listing here needs TLS and a client certificate (list_certificate)",
+		[GRANT_ADMIN] = "",
+	};
+	static const char *const bare[] = {
+		[GRANT_READ] = "reading here needs a client certificate that tls_client_ca vouches "
+			       "for (read_certificate)",
+		[GRANT_WRITE] = "writing here needs a client certificate that tls_client_ca "
+				"vouches for (write_certificate)",
+		[GRANT_DELETE] = "deleting here needs a client certificate that tls_client_ca "
+				 "vouches for (delete_certificate or write_certificate)",
+		[GRANT_LIST] = "listing here needs a client certificate that tls_client_ca vouches "
+			       "for (list_certificate)",
+		[GRANT_ADMIN] = "",
+	};
 
-	if (verdict == GRANT_PERSON)
+	switch (verdict) {
+	case GRANT_GIVEN:
+	case GRANT_UNKNOWN:
+		break;
+	case GRANT_UNSAID:
+		reply_text(conn, 403, unsaid[op]);
+		return;
+	case GRANT_PLACE:
+		reply_text(conn, 403, place[op]);
+		return;
+	case GRANT_PERSON:
 		reply_text(conn, 403, "these credentials are good, but not for this");
-	else
-		reply_text(conn, 403, verdict == GRANT_UNSAID ? unsaid[op] : place[op]);
+		return;
+	case GRANT_NO_CERTIFICATE:
+		reply_text(conn, 403, conn->ssl == NULL ? plain[op] : bare[op]);
+		return;
+	}
 }
 
 static void
@@ -99,6 +132,7 @@ is_granted(struct conn *conn, enum grant_op op, const struct grant_terms *terms,
 	case GRANT_UNSAID:
 	case GRANT_PLACE:
 	case GRANT_PERSON:
+	case GRANT_NO_CERTIFICATE:
 		forbid(conn, op, verdict);
 		return false;
 	case GRANT_UNKNOWN:
@@ -226,7 +260,7 @@ gate_pass(struct conn *conn, enum grant_op op, const char *name, struct slice qu
 	const struct settings *settings = conn->worker->settings;
 	struct credentials credentials;
 	struct grant_terms terms;
-	struct grant_who who = {NULL, NULL};
+	struct grant_who who = {.user = NULL};
 	uint8_t key[VERDICTS_KEY_SIZE];
 	enum grant_verdict verdict;
 
@@ -235,6 +269,8 @@ gate_pass(struct conn *conn, enum grant_op op, const char *name, struct slice qu
 		return;
 	}
 	terms = rules_terms(settings->rules, name, op);
+	if (grant_asks_certificate(&terms))
+		who.certificate = conn_client_certificate(conn);
 	verdict = grant_judge(op, &terms, find_address(conn), &who);
 	if (verdict == GRANT_UNKNOWN) {
 		credentials_read(&conn->head, &credentials);

@@ -4,7 +4,7 @@
  *   --password not known yet--> CHECKING --letter--> it goes on, or is refused
  *   CHECKING --connection gone--> ORPHAN --letter--> freed
  *
- * A refusal is 401 when credentials would help, with what is asked for; else 403, with the key of the
+ * A refusal is 401 when a password or a token would help, with what is asked for; else 403, with the key of the
  * configuration that says so; 503 when too many passwords wait to be checked. The body of a refused upload is
  * not wanted, and 100 was not sent.
  *

@@ -23,9 +23,15 @@ grant_asks_token(const struct grant_terms *terms)
 }
 
 bool
+grant_asks_certificate(const struct grant_terms *terms)
+{
+	return asks(terms->certificate);
+}
+
+bool
 grant_asks(const struct grant_terms *terms)
 {
-	return grant_asks_user(terms) || grant_asks_token(terms);
+	return grant_asks_user(terms) || grant_asks_token(terms) || grant_asks_certificate(terms);
 }
 
 static bool
@@ -55,7 +61,12 @@ grant_judge(enum grant_op op, const struct grant_terms *terms, const struct cidr
 	if (terms->from != NULL && !cidr_set_has(terms->from, address))
 		return GRANT_PLACE;
 	if (!grant_asks(terms) || is_named(terms->user, who->user) ||
-	    is_named(terms->token, who->token))
+	    is_named(terms->token, who->token) || is_named(terms->certificate, who->certificate))
 		return GRANT_GIVEN;
-	return who->user != NULL || who->token != NULL ? GRANT_PERSON : GRANT_UNKNOWN;
+	if (who->user != NULL || who->token != NULL)
+		return GRANT_PERSON;
+	/* Whoever has the wrong certificate may still have the right password. */
+	if (grant_asks_user(terms) || grant_asks_token(terms))
+		return GRANT_UNKNOWN;
+	return who->certificate != NULL ? GRANT_PERSON : GRANT_NO_CERTIFICATE;
 }

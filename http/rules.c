@@ -30,6 +30,7 @@ entry_clear(struct entry *entry)
 		names_clear(&entry->rule.access[op].from);
 		names_clear(&entry->rule.access[op].user);
 		names_clear(&entry->rule.access[op].token);
+		names_clear(&entry->rule.access[op].certificate);
 		cidr_set_clear(&entry->from[op]);
 	}
 }
@@ -53,6 +54,8 @@ copy_words(const struct grant_words *words, enum grant_op op, struct entry *entr
 		err = names_copy(&words->user, &copy->user);
 	if (err == 0)
 		err = names_copy(&words->token, &copy->token);
+	if (err == 0)
+		err = names_copy(&words->certificate, &copy->certificate);
 	return err;
 }
 
@@ -80,7 +83,7 @@ rules_add(struct rules *rules, const struct rule *rule)
 		return err;
 	}
 	rules->list[rules->count++] = copy;
-	if (read->from.count + read->user.count + read->token.count > 0)
+	if (read->from.count + read->user.count + read->token.count + read->certificate.count > 0)
 		rules->limit_reads = true;
 	return 0;
 }
@@ -170,12 +173,14 @@ add_terms(const struct entry *entry, enum grant_op op, struct grant_terms *terms
 		terms->user = &words->user;
 	if (words->token.count > 0)
 		terms->token = &words->token;
+	if (words->certificate.count > 0)
+		terms->certificate = &words->certificate;
 }
 
 struct grant_terms
 rules_terms(const struct rules *rules, const char *path, enum grant_op op)
 {
-	struct grant_terms terms = {NULL, NULL, NULL};
+	struct grant_terms terms = {.from = NULL};
 
 	if (op == GRANT_ADMIN) {
 		add_terms(&rules->admin, op, &terms);
@@ -184,7 +189,8 @@ rules_terms(const struct rules *rules, const char *path, enum grant_op op)
 	for (size_t i = 0; i < rules->count; i++)
 		if (pattern_match(rules->list[i].rule.pattern, path))
 			add_terms(&rules->list[i], op, &terms);
-	if (op == GRANT_DELETE && terms.from == NULL && terms.user == NULL && terms.token == NULL)
+	if (op == GRANT_DELETE && terms.from == NULL && terms.user == NULL && terms.token == NULL &&
+	    terms.certificate == NULL)
 		return rules_terms(rules, path, GRANT_WRITE);
 	return terms;
 }

@@ -25,7 +25,7 @@ struct settings {
 	uint64_t object_max;            /* of one object; 0: no limit */
 	unsigned connections_max;       /* 0: as many as the descriptors allow */
 	unsigned connections_per_address; /* 0: no limit */
-	int64_t head_timeout_ms;        /* a request head must be whole within this */
+	int64_t head_timeout_ms;          /* a request head must be whole within this */
 	int64_t ingest_idle_ms; /* a PUT, or a kept-alive connection, may be silent for this long */
 	int64_t send_timeout_ms; /* a reader may take nothing for this long */
 	int64_t drain_ms;        /* server_stop waits this long for replies in flight */

@@ -6,16 +6,20 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 struct tls {
 	pthread_mutex_t lock;
 	SSL_CTX *current;
+	_Atomic unsigned generation; /* of current, from 1; written under lock */
 };
 
 /* ---- loading ---- */
@@ -196,6 +200,7 @@ tls_new(const struct tls_config *config, struct tls **out, char *why, size_t why
 		return rc;
 	}
 	pthread_mutex_init(&tls->lock, NULL);
+	atomic_init(&tls->generation, 1);
 	*out = tls;
 	return 0;
 }
@@ -211,6 +216,7 @@ tls_reload(struct tls *tls, const struct tls_config *config, char *why, size_t w
 	pthread_mutex_lock(&tls->lock);
 	old = tls->current;
 	tls->current = fresh;
+	atomic_fetch_add(&tls->generation, 1);
 	pthread_mutex_unlock(&tls->lock);
 	SSL_CTX_free(old); /* its connections have references */
 	return 0;
@@ -288,14 +294,65 @@ alternative_name(X509 *certificate)
 	return name;
 }
 
-char *
-tls_client_name(const SSL *ssl)
+/* Whether CONTEXT vouches for CERTIFICATE, which the client of SSL showed to another one. */
+static bool
+vouches(SSL_CTX *context, const SSL *ssl, X509 *certificate)
+{
+	X509_STORE_CTX *check = X509_STORE_CTX_new();
+	bool good = false;
+
+	ERR_clear_error();
+	if (check != NULL &&
+	    X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(context), certificate,
+				SSL_get_peer_cert_chain(ssl)) == 1 &&
+	    X509_STORE_CTX_set_default(check, "ssl_client") == 1) {
+		X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(check),
+						 SSL_CTX_get_security_level(context));
+		good = X509_verify_cert(check) == 1;
+	}
+	X509_STORE_CTX_free(check);
+	ERR_clear_error();
+	return good;
+}
+
+static void
+look(SSL_CTX *context, const SSL *ssl, struct tls_client *client)
 {
 	X509 *certificate = SSL_get0_peer_certificate(ssl);
-	char *name;
+	struct tm tm;
 
-	if (certificate == NULL || SSL_get_verify_result(ssl) != X509_V_OK)
-		return NULL;
-	name = common_name(certificate);
-	return name != NULL ? name : alternative_name(certificate);
+	if (certificate == NULL || ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &tm) != 1)
+		return;
+	if (SSL_get_SSL_CTX(ssl) == context ? SSL_get_verify_result(ssl) != X509_V_OK
+					    : !vouches(context, ssl, certificate))
+		return;
+	client->until_ms = (int64_t)timegm(&tm) * 1000;
+	client->name = common_name(certificate);
+	if (client->name == NULL)
+		client->name = alternative_name(certificate);
+}
+
+const char *
+tls_identify(struct tls *tls, const SSL *ssl, struct tls_client *client)
+{
+	SSL_CTX *context;
+
+	if (client->generation != atomic_load(&tls->generation)) {
+		tls_client_clear(client);
+		pthread_mutex_lock(&tls->lock);
+		context = tls->current;
+		SSL_CTX_up_ref(context);
+		client->generation = atomic_load(&tls->generation);
+		pthread_mutex_unlock(&tls->lock);
+		look(context, ssl, client);
+		SSL_CTX_free(context);
+	}
+	return client->until_ms >= clock_wall_ms() ? client->name : NULL;
+}
+
+void
+tls_client_clear(struct tls_client *client)
+{
+	free(client->name);
+	*client = (struct tls_client){NULL, 0, 0};
 }

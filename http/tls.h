@@ -12,6 +12,7 @@
 
 #include <openssl/types.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum tls_version { TLS_VERSION_1_2, TLS_VERSION_1_3 };
 
@@ -37,8 +38,20 @@ void tls_free(struct tls **tls);
 /* The server's side of a new connection. NULL without memory. */
 SSL *tls_accept(struct tls *tls);
 
-/* The name in the certificate of a client, which one of client_ca signed: its common name, else its first
- * alternative name (host, mail address or URI). To be freed; NULL if it sent none. */
-char *tls_client_name(const SSL *ssl);
+/* Who a client is by its certificate, as far as it was looked at. All zeros to begin with. */
+struct tls_client {
+	char *name;          /* NULL: nobody */
+	unsigned generation; /* of the context that vouches for it; 0: not looked at yet */
+	int64_t until_ms;    /* wall; the end of the certificate */
+};
+
+/* The name in the certificate that the client proved to have, and that the present client_ca vouches for: its
+ * common name, else its first alternative name (host, mail address or URI). CLIENT remembers it, and is looked at again
+ * after a reload: who has a connection is not trusted for longer than its authority. NULL if there is none,
+ * also when it has expired by now. */
+const char *tls_identify(struct tls *tls, const SSL *ssl, struct tls_client *client);
+
+/* Frees what is in CLIENT. */
+void tls_client_clear(struct tls_client *client);
 
 #endif

@@ -26,13 +26,13 @@ struct volume;
 struct table_entry;
 
 struct batch_item {
-	struct index_op *op; /* with the record */
-	struct save *save;   /* whose bytes these are; NULL for a tombstone */
-	struct relog *relog; /* what is written again; or NULL */
-	struct table_entry *entry; /* whose logged_seq this moved; or NULL */
-	uint64_t former_seq; /* what it was before */
+	struct index_op *op;         /* with the record */
+	struct save *save;           /* whose bytes these are; NULL for a tombstone */
+	struct relog *relog;         /* what is written again; or NULL */
+	struct table_entry *entry;   /* whose logged_seq this moved; or NULL */
+	uint64_t former_seq;         /* what it was before */
 	bool was_opened, was_hidden; /* an OPEN's save, before */
-	unsigned body_iov;   /* of the batch's body iovecs */
+	unsigned body_iov;           /* of the batch's body iovecs */
 	unsigned body_iovs;
 };
 

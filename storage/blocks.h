@@ -42,8 +42,7 @@ struct blocks {
 
 /* ANNOUNCE is called with ARG, on the thread that gives a block back, when blocks_take refused one since
  * it was called last. */
-void blocks_init(struct blocks *blocks, uint64_t max_bytes, void (*announce)(void *arg),
-		 void *arg);
+void blocks_init(struct blocks *blocks, uint64_t max_bytes, void (*announce)(void *arg), void *arg);
 
 /* Frees what is free. Every block must have come back. */
 void blocks_destroy(struct blocks *blocks);

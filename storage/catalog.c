@@ -22,14 +22,9 @@
 #define DISK_FULL_BYTES 65536
 
 static const char *const table_names[ENTRY_TABLES] = {
-	[ENTRY_PATHS] = "paths",
-	[ENTRY_PARTS] = "parts",
-	[ENTRY_IDS] = "ids",
-	[ENTRY_VOLUMES] = "volumes",
-	[ENTRY_META] = "meta",
-	[ENTRY_OWNERS] = "owners",
-	[ENTRY_GRAVES] = "graves",
-	[ENTRY_EXPIRY] = "expiry",
+	[ENTRY_PATHS] = "paths",     [ENTRY_PARTS] = "parts",   [ENTRY_IDS] = "ids",
+	[ENTRY_VOLUMES] = "volumes", [ENTRY_META] = "meta",     [ENTRY_OWNERS] = "owners",
+	[ENTRY_GRAVES] = "graves",   [ENTRY_EXPIRY] = "expiry",
 };
 
 const char *

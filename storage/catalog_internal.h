@@ -32,11 +32,11 @@ struct catalog {
 	MDB_env *env;
 	MDB_dbi tables[ENTRY_TABLES];
 	/* The rest belongs to the one thread between catalog_begin and its end. */
-	MDB_txn *txn; /* NULL outside of it */
+	MDB_txn *txn;                  /* NULL outside of it */
 	struct volume_change *changes; /* of volumes, written by catalog_commit */
-	uint64_t highest; /* id or seq in this transaction */
-	off_t reserved;   /* the file has disk space up to here */
-	int64_t newest;   /* time of becoming current in this transaction */
+	uint64_t highest;              /* id or seq in this transaction */
+	off_t reserved;                /* the file has disk space up to here */
+	int64_t newest;                /* time of becoming current in this transaction */
 };
 
 /* 0 or -errno for what an LMDB call returned. */

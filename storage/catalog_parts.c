@@ -11,8 +11,7 @@ catalog_parts_begin(struct catalog *catalog, MDB_txn *txn, uint64_t id, uint64_t
 		    struct catalog_parts *parts)
 {
 	*parts = (struct catalog_parts){.catalog = catalog, .id = id, .offset = offset};
-	return catalog_error(
-		mdb_cursor_open(txn, catalog->tables[ENTRY_PARTS], &parts->cursor));
+	return catalog_error(mdb_cursor_open(txn, catalog->tables[ENTRY_PARTS], &parts->cursor));
 }
 
 void

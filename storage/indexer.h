@@ -20,12 +20,12 @@ struct table_entry;
 /* What one synced record means to the catalog and the table. */
 struct index_op {
 	STAILQ_ENTRY(index_op) link;
-	struct record record;      /* kind 0: no record, but what of the following is set: */
-	uint32_t drop_volume;      /* this volume is no more */
-	bool drop_grave;           /* tombstone record.seq of record.name's path is not needed; else */
-				   /* forget the hidden version record.id if it is not 0 */
-	char *text;                /* record.name's strings if they are the op's own; or NULL */
-	struct object *object;     /* a reference that keeps record.name's strings; or NULL */
+	struct record record;  /* kind 0: no record, but what of the following is set: */
+	uint32_t drop_volume;  /* this volume is no more */
+	bool drop_grave;       /* tombstone record.seq of record.name's path is not needed; else */
+			       /* forget the hidden version record.id if it is not 0 */
+	char *text;            /* record.name's strings if they are the op's own; or NULL */
+	struct object *object; /* a reference that keeps record.name's strings; or NULL */
 	struct table_entry *settle; /* the catalog is as the table has it after this; or NULL */
 	uint32_t volume;
 	uint64_t body;    /* position of the body */

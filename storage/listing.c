@@ -17,7 +17,7 @@ struct change {
 struct listing {
 	struct store *store;
 	char *prefix;
-	char *position; /* the last path that was dealt with, or NULL */
+	char *position;          /* the last path that was dealt with, or NULL */
 	struct change **changes; /* by path */
 	size_t nchanges, next_change;
 	bool begun;
@@ -96,8 +96,7 @@ add_change(struct listing *listing, size_t *size, struct change *change)
 		return -ENOMEM;
 	if (listing->nchanges == *size) {
 		size_t more = *size > 0 ? 2 * *size : 64;
-		struct change **changes =
-			realloc(listing->changes, more * sizeof(struct change *));
+		struct change **changes = realloc(listing->changes, more * sizeof(struct change *));
 
 		if (changes == NULL) {
 			free(change);
@@ -138,7 +137,8 @@ note_changes(struct listing *listing)
 		struct table_entry *entry;
 
 		pthread_mutex_lock(&shard->lock);
-		TAILQ_FOREACH (entry, &shard->changed, link) {
+		TAILQ_FOREACH(entry, &shard->changed, link)
+		{
 			if (!entry->known || !wanted(listing, entry->path))
 				continue;
 			err = add_change(listing, &size, change_of(entry));
@@ -291,8 +291,8 @@ walk_catalog(struct listing *listing, bool *more)
 		if (after == NULL)
 			return -ENOMEM;
 	}
-	err = catalog_list(listing->store->catalog, listing->prefix, after, LISTING_PAGE,
-			   visit_row, listing, more);
+	err = catalog_list(listing->store->catalog, listing->prefix, after, LISTING_PAGE, visit_row,
+			   listing, more);
 	doubt_note(listing->store, err);
 	free(after);
 	return err;

@@ -34,13 +34,13 @@ struct listing_row {
 };
 
 struct listing_page {
-	struct pool_job job;     /* private */
-	struct listing *listing; /* private */
-	struct mailbox *mailbox; /* in */
-	struct letter letter;    /* in: deliver is set */
-	int result;              /* out: 0, -EIO, -ENOMEM */
-	size_t count;            /* out: rows; 0 at the end */
-	bool last;               /* out: nothing follows these rows */
+	struct pool_job job;                   /* private */
+	struct listing *listing;               /* private */
+	struct mailbox *mailbox;               /* in */
+	struct letter letter;                  /* in: deliver is set */
+	int result;                            /* out: 0, -EIO, -ENOMEM */
+	size_t count;                          /* out: rows; 0 at the end */
+	bool last;                             /* out: nothing follows these rows */
 	struct listing_row rows[LISTING_PAGE]; /* out: valid until the next page or close */
 };
 

@@ -8,7 +8,7 @@
 #include "base/check.h"
 
 #define RECORD_MAGIC 0x52575053u /* "SPWR" */
-#define NAME_FIXED 52 /* what precedes the strings; 8 bytes of it are reserved */
+#define NAME_FIXED 52            /* what precedes the strings; 8 bytes of it are reserved */
 
 /* Offsets in the header. */
 enum {

@@ -44,14 +44,15 @@ struct record_name {
 struct record {
 	enum record_kind kind;
 	uint8_t flags;
-	uint64_t id;           /* of the version */
-	uint64_t seq;          /* order of becoming current; 0 in DATA and hidden OPEN */
-	uint64_t body_offset;  /* in the object, of the first body byte here */
+	uint64_t id;          /* of the version */
+	uint64_t seq;         /* order of becoming current; 0 in DATA and hidden OPEN */
+	uint64_t body_offset; /* in the object, of the first body byte here */
 	uint32_t body_length;
-	uint64_t body_hash;    /* XXH3-64 of the body bytes here */
-	uint64_t batch;        /* offset of the batch it was written in; a multiple of RECORD_BATCH */
-	uint32_t batch_length; /* bytes of that batch, from its first record to the end of its last */
-	uint32_t name_length;  /* encoded bytes of the name part; set by record_encode */
+	uint64_t body_hash; /* XXH3-64 of the body bytes here */
+	uint64_t batch;     /* offset of the batch it was written in; a multiple of RECORD_BATCH */
+	uint32_t
+		batch_length; /* bytes of that batch, from its first record to the end of its last */
+	uint32_t name_length;    /* encoded bytes of the name part; set by record_encode */
 	struct record_name name; /* not in DATA; decoded strings point into the input, no NUL */
 };
 
@@ -72,7 +73,6 @@ int record_decode_header(const unsigned char in[RECORD_HEADER_SIZE], const uint8
 
 /* Decodes the name part, record->name_length bytes at IN, after record_decode_header of
  * the same record's HEADER. -EBADMSG if it is damaged. */
-int record_decode_name(const unsigned char *header, const unsigned char *in,
-		       struct record *record);
+int record_decode_name(const unsigned char *header, const unsigned char *in, struct record *record);
 
 #endif

@@ -76,7 +76,8 @@ collect_body(struct save *save, uint64_t length, struct iovec *iov, XXH3_state_t
 		save->block = tail_find(&object->tail, offset, save->block);
 		pthread_mutex_unlock(&object->lock);
 		CHECK(save->block != NULL);
-		size = tail_bytes(&object->tail, save->block, offset, (size_t)(end - offset), &bytes);
+		size = tail_bytes(&object->tail, save->block, offset, (size_t)(end - offset),
+				  &bytes);
 		XXH3_64bits_update(state, bytes, size);
 		iov[n++] = (struct iovec){bytes, size};
 		offset += size;
@@ -158,19 +159,19 @@ save_take(struct save *save, struct batch *batch, XXH3_state_t *state)
 		uint64_t left = save_unsaved(save);
 		uint64_t length = left < RECORD_BODY_MAX ? left : RECORD_BODY_MAX;
 		bool final = finished && length == left;
-		bool unseen = save->opened && save->hidden &&
-			      atomic_load(&object->seq) != 0 && save->shown;
+		bool unseen = save->opened && save->hidden && atomic_load(&object->seq) != 0 &&
+			      save->shown;
 		bool extends = !save->opened && object->tail.base > 0;
 
 		if (left == 0 && !final && ((save->opened && !unseen) || !save->is_ended))
 			return true;
-		if (save->taken - start >= SAVE_SHARE ||
-		    !batch_fits(batch, length, SAVE_IOVS))
+		if (save->taken - start >= SAVE_SHARE || !batch_fits(batch, length, SAVE_IOVS))
 			return false;
 		if (is_superseded(save)) {
 			if (left == 0)
 				return true;
-			add_record(save, RECORD_DATA, length, batch, state); /* for readers it still has */
+			add_record(save, RECORD_DATA, length, batch,
+				   state); /* for readers it still has */
 		} else if (final ? extends : !save->opened || unseen) {
 			/* Unseen: it was hidden when it was opened, and took over from another. */
 			add_record(save, RECORD_OPEN, final ? 0 : length, batch, state);
@@ -298,8 +299,8 @@ save_lose(struct save *save)
 		remains = what_remains(save);
 		table_set_current(entry, remains);
 		/* Else the next lookup asks the catalog. */
-		entry->known = remains != NULL || (save->former == NULL && save->former_known &&
-						   !save->opened);
+		entry->known = remains != NULL ||
+			       (save->former == NULL && save->former_known && !save->opened);
 	}
 	table_unlock(shard);
 	object_put(&remains);

@@ -34,33 +34,33 @@ struct save {
 	struct object *object;     /* a reference */
 	struct table_entry *entry; /* held (pending) */
 	/* Set when it becomes current, before the object has its number. */
-	bool shown;                /* it was readable before its end; else its FINAL makes it so */
-	bool created;              /* no object had the path, as far as the table knows */
-	bool ask_catalog;          /* the table does not know: created is up to the catalog */
-	bool overtaken;            /* not hidden, and not current any more when it was finished */
-	bool resumed;              /* it goes on with bytes that were there: nothing was created */
-	struct object *former;     /* a reference to what was current before it; or NULL */
-	bool former_known;         /* the table knew what, if anything, was there */
+	bool shown;            /* it was readable before its end; else its FINAL makes it so */
+	bool created;          /* no object had the path, as far as the table knows */
+	bool ask_catalog;      /* the table does not know: created is up to the catalog */
+	bool overtaken;        /* not hidden, and not current any more when it was finished */
+	bool resumed;          /* it goes on with bytes that were there: nothing was created */
+	struct object *former; /* a reference to what was current before it; or NULL */
+	bool former_known;     /* the table knew what, if anything, was there */
 
 	/* From the writer's thread. */
-	struct letter grown;   /* posted when there is a piece to take */
-	_Atomic bool queued;   /* grown is on its way */
-	_Atomic bool urgent;   /* its writer waits for room: any piece is worth a write */
-	struct letter ended;   /* posted once, last */
-	enum save_end end;     /* set before ended is posted; read after */
+	struct letter grown;            /* posted when there is a piece to take */
+	_Atomic bool queued;            /* grown is on its way */
+	_Atomic bool urgent;            /* its writer waits for room: any piece is worth a write */
+	struct letter ended;            /* posted once, last */
+	enum save_end end;              /* set before ended is posted; read after */
 	struct writer_receipt *receipt; /* set with SAVE_FINISHED */
 
 	/* The persister's own. */
 	TAILQ_ENTRY(save) link; /* in growing or ready */
 	bool is_ready;
-	bool is_ended;       /* ended was delivered */
-	bool opened;         /* its OPEN is in the log, or in the batch */
-	bool hidden;         /* that OPEN was of a version that was not current yet */
-	bool finaled;        /* the same of its FINAL */
-	uint64_t saved;      /* bytes of the object in volumes, synced */
-	uint64_t taken;      /* the same with those in the batch that is being made */
+	bool is_ended;            /* ended was delivered */
+	bool opened;              /* its OPEN is in the log, or in the batch */
+	bool hidden;              /* that OPEN was of a version that was not current yet */
+	bool finaled;             /* the same of its FINAL */
+	uint64_t saved;           /* bytes of the object in volumes, synced */
+	uint64_t taken;           /* the same with those in the batch that is being made */
 	struct tail_block *block; /* near taken */
-	int64_t due_ms;      /* when what it has must be written; 0: it has nothing unsaved */
+	int64_t due_ms;           /* when what it has must be written; 0: it has nothing unsaved */
 };
 
 /* Bytes of the object that are in no record yet. */

@@ -17,7 +17,7 @@ struct volumes {
 	int dirfd;            /* of DIR/volumes */
 	uint64_t volume_size; /* of new ones */
 	bool sync;
-	bool read_only; /* nothing is tidied up */
+	bool read_only;       /* nothing is tidied up */
 	pthread_mutex_t lock; /* guards the rest */
 	struct volumes_slot *table;
 	uint32_t next;  /* number of the next new volume */

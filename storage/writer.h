@@ -30,9 +30,9 @@ struct writer_config {
 	const char *content_type; /* copied */
 	enum publish publish;
 	enum existing existing;
-	int64_t ttl_ms; /* 0: never expires */
-	bool absent;    /* a store_load of this path just answered -ENOENT */
-	bool refuse_second;   /* -EBUSY, and no version of its own, while another is being written */
+	int64_t ttl_ms;     /* 0: never expires */
+	bool absent;        /* a store_load of this path just answered -ENOENT */
+	bool refuse_second; /* -EBUSY, and no version of its own, while another is being written */
 	bool refuse_complete; /* CONTINUE: -EEXIST if what is there is complete */
 	uint64_t offset;      /* CONTINUE */
 	uint64_t length;      /* out, with -ERANGE: the present length */

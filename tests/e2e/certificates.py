@@ -5,6 +5,19 @@ import shutil
 import ssl
 import subprocess
 import tempfile
+import time
+
+BRIEF = """[ca]
+default_ca = here
+[here]
+database = {stem}.db
+serial = {stem}.serial
+new_certs_dir = {stem}
+default_md = sha256
+policy = names
+[names]
+commonName = supplied
+"""
 
 
 def openssl(*args):
@@ -25,8 +38,8 @@ class Authority:
     def file(self, name):
         return os.path.join(self.home, name)
 
-    def issue(self, common_name, days=2, extension="subjectAltName=DNS:localhost,IP:127.0.0.1"):
-        """A new certificate; the paths of it and of its key."""
+    def issue(self, common_name, days=2, extension="subjectAltName=DNS:localhost,IP:127.0.0.1", seconds=None):
+        """A new certificate, good for DAYS or SECONDS; the paths of it and of its key."""
         self.count += 1
         stem = self.file(str(self.count))
         subject = f"/CN={common_name}" if common_name else "/O=Nameless"
@@ -34,9 +47,22 @@ class Authority:
             file.write(extension + "\n")
         openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", subject,
                 "-keyout", stem + ".key", "-out", stem + ".csr")
+        if seconds:
+            self.sign_briefly(stem, seconds)
+            return stem + ".pem", stem + ".key"
         openssl("x509", "-req", "-in", stem + ".csr", "-CA", self.certificate, "-CAkey", self.key,
                 "-set_serial", str(self.count), "-days", str(days), "-extfile", stem + ".ext", "-out", stem + ".pem")
         return stem + ".pem", stem + ".key"
+
+    def sign_briefly(self, stem, seconds):
+        """openssl-x509(1) knows days only."""
+        os.mkdir(stem)
+        for name, text in ((".db", ""), (".serial", f"{self.count:02x}\n"), (".cnf", BRIEF.format(stem=stem))):
+            with open(stem + name, "w", encoding="ascii") as file:
+                file.write(text)
+        end = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + seconds))
+        openssl("ca", "-batch", "-config", stem + ".cnf", "-in", stem + ".csr", "-cert", self.certificate,
+                "-keyfile", self.key, "-enddate", end, "-extfile", stem + ".ext", "-out", stem + ".pem")
 
     def context(self, client=None, version=None):
         """What a client that trusts this authority connects with; CLIENT is its certificate and key."""

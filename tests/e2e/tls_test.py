@@ -9,7 +9,7 @@ import unittest
 
 from by_tls import AUTHORITY, CERTIFICATE, KEY, ByTls, TlsServer
 from certificates import Authority, openssl
-from harness import SANITIZED, SPILLWAY, Closed, main, pattern, wait_until
+from harness import SANITIZED, SPILLWAY, Client, Closed, main, pattern, wait_until
 
 
 class Speaking(ByTls):
@@ -255,7 +255,7 @@ class Renewal(ByTls):
             self.assertFalse(client.sock.session_reused)
 
 
-class Clients(ByTls):
+class Vouching(ByTls):
     CONFIG = f'tls_client_ca = "{AUTHORITY.certificate}"\n'
 
     def test_a_client_with_a_good_certificate_and_one_without(self):
@@ -275,14 +275,177 @@ class Clients(ByTls):
                     with self.server.connect(tls=AUTHORITY.context(client, version)) as connection:
                         connection.sock.recv(1)
 
-    def test_a_resumed_session_is_still_that_of_the_client(self):
-        context = AUTHORITY.context(AUTHORITY.issue("encoder"))
-        with self.server.connect(tls=context) as client:
-            client.get("/none")
-            session = client.sock.session
-        with self.server.connect(tls=context, session=session) as client:
-            self.assertTrue(client.sock.session_reused)
+
+USERS = AUTHORITY.file("users")
+CLIENT = "extendedKeyUsage=clientAuth"
+
+
+def write_users():
+    """bcrypt's hash of "secret"."""
+    with open(USERS, "w", encoding="ascii") as file:
+        file.write("ann:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n")
+
+
+class WhoMay(ByTls):
+    """Rules that ask for certificates."""
+
+    CONFIG = f"""
+user_file = "{USERS}"
+tls_client_ca = "{AUTHORITY.certificate}"
+rule "/live/*"      {{ write_certificate = any }}
+rule "/live/main/*" {{ write_certificate = {{encoder1, "spiffe://studio/b"}} }}
+rule "/live/open/*" {{ write_certificate = off }}
+rule "/either/*"    {{ write_certificate = encoder1  write_user = ann }}
+rule "/seen/*"      {{ read_certificate = encoder1  list_certificate = any }}
+rule "/away/*"      {{ write_certificate = any  write_from = "10.0.0.0/8" }}
+"""
+    ANN = "Authorization: Basic YW5uOnNlY3JldA=="
+
+    @classmethod
+    def setUpClass(cls):
+        write_users()
+        cls.encoder1, cls.encoder2 = (AUTHORITY.issue(name, extension=CLIENT) for name in ("encoder1", "encoder2"))
+        super().setUpClass()
+
+    def ask(self, client, method, target, *headers, **options):
+        """With the certificate CLIENT."""
+        with self.server.connect(tls=AUTHORITY.context(client)) as connection:
+            return connection.request(method, target, *headers, **options)
+
+    def status(self, client, method, target, *headers, **options):
+        return self.ask(client, method, target, *headers, **options).status
+
+    def plain(self, method, target, *headers, **options):
+        with Client(self.server.plain_port) as connection:
+            return connection.request(method, target, *headers, **options)
+
+    def test_a_write_needs_a_certificate(self):
+        for method, word in (("PUT", b"writing"), ("POST", b"writing"), ("DELETE", b"deleting")):
+            for reply, reason in ((self.plain(method, "/live/x", body=b"x"), b"needs TLS and a client certificate"),
+                                  (self.plain(method, "/live/x", self.ANN, body=b"x"), b"needs TLS and a client cert"),
+                                  (self.ask(None, method, "/live/x", body=b"x"), b"needs a client certificate")):
+                self.assertEqual((reply.status, reply["WWW-Authenticate"]), (403, None))
+                self.assertIn(word + b" here " + reason, reply.body)
+                self.assertIn(b"write_certificate", reply.body)
+                self.assertEqual(reply.body.count(b"\n"), 1)
+        self.assertEqual(self.get("/live/x").status, 404)
+        self.assertEqual(self.status(self.encoder2, "PUT", "/live/x", body=b"x"), 201)
+        self.assertEqual(self.plain("GET", "/live/x").body, b"x")
+        self.assertEqual(self.status(None, "DELETE", "/live/x"), 403)
+        self.assertEqual(self.status(self.encoder2, "DELETE", "/live/x"), 204)
+
+    def test_only_the_names_that_a_rule_has(self):
+        by_uri = AUTHORITY.issue(None, extension="subjectAltName=URI:spiffe://studio/b")
+        other = AUTHORITY.issue(None, extension="subjectAltName=URI:spiffe://studio/c,URI:spiffe://studio/b")
+        both = AUTHORITY.issue("encoder2", extension="subjectAltName=URI:spiffe://studio/b,DNS:encoder1")
+        longer = AUTHORITY.issue("encoder11", extension=CLIENT)
+        target = "/live/main/x"
+        self.assertEqual(self.status(self.encoder1, "PUT", target, body=b"x"), 201)
+        self.assertEqual(self.status(by_uri, "PUT", target, body=b"x"), 204)
+        for client in (self.encoder2, other, both, longer, AUTHORITY.issue("any", extension=CLIENT),
+                       AUTHORITY.issue(None, extension=CLIENT)):
+            reply = self.ask(client, "DELETE", target)
+            self.assertEqual((reply.status, reply["WWW-Authenticate"]), (403, None))
+        self.assertEqual(self.get(target).body, b"x")
+        self.assertEqual(self.plain("PUT", "/live/open/x", body=b"x").status, 201)
+
+    def test_a_certificate_or_a_password_is_enough(self):
+        for client in (None, self.encoder2):
+            reply = self.ask(client, "PUT", "/either/x", body=b"x")
+            self.assertEqual((reply.status, reply["WWW-Authenticate"][:5]), (401, "Basic"))
+            self.assertIn(self.status(client, "PUT", "/either/x", self.ANN, body=b"x"), (201, 204))
+        self.assertEqual(self.status(self.encoder1, "PUT", "/either/x", body=b"x"), 204)
+        self.assertEqual(self.status(self.encoder1, "PUT", "/away/x", body=b"x"), 403)
+
+    def test_reads_and_lists_may_need_one_too(self):
+        self.put("/seen/x.m4s", b"bytes")
+        with self.server.connect() as client:  # kept: the second reply is a direct one
             self.assertEqual(client.get("/none").status, 404)
+            self.assertEqual(client.get("/seen/x.m4s").status, 403)
+        with self.server.connect(tls=AUTHORITY.context(self.encoder1)) as client:
+            for _ in range(2):
+                reply = client.get("/seen/x.m4s")
+                self.assertEqual(reply.body, b"bytes")
+                self.assertRegex(reply["Cache-Control"], "^private, ")
+        self.assertEqual(self.status(self.encoder2, "GET", "/seen/x.m4s"), 403)
+        self.assertEqual(self.status(None, "LIST", "/seen/"), 403)
+        self.assertEqual(self.status(self.encoder2, "LIST", "/seen/"), 200)
+
+    def test_a_resumed_session_is_still_that_of_the_client(self):
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = AUTHORITY.context(self.encoder1, version)
+            with self.server.connect(tls=context) as client:
+                client.get("/none")
+                session = client.sock.session
+            with self.server.connect(tls=context, session=session) as client:
+                self.assertTrue(client.sock.session_reused)
+                self.assertIn(client.put("/live/main/r", b"x").status, (201, 204))
+
+    def test_curl_and_ffmpeg_show_theirs(self):
+        def run(*args, **options):
+            return subprocess.run(args, capture_output=True, check=False, timeout=120, **options)
+
+        certificate, key = self.encoder1
+        url = f"https://localhost:{self.server.port}/live/main/"
+        curl = ("curl", "-sS", "-f", "--cacert", AUTHORITY.certificate, "-T", "-", url + "c")
+        self.assertEqual(run(*curl, input=b"x").returncode, 22)  # the status of 400 and more
+        self.assertEqual(run(*curl, "--cert", certificate, "--key", key, input=bytes(300_000)).returncode, 0)
+        self.assertEqual(len(self.get("/live/main/c").body), 300_000)
+        opts = f"cert_file={certificate}:key_file={key}"
+        for more, name in ((("-f", "mpegts", "-cert_file", certificate, "-key_file", key), "f.ts"),
+                           (("-f", "dash", "-http_opts", opts), "f.mpd")):
+            done = run("ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=64x64:rate=10",
+                       "-t", "1", *more, "-method", "PUT", url + name)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(self.get("/live/main/" + name).status, 200)
+
+
+class WhoMayLater(ByTls):
+    """The same, with rules and authorities that change."""
+
+    CONFIG = f'tls_client_ca = "{AUTHORITY.certificate}"\n'
+
+    def write(self, rule, authority=AUTHORITY):
+        self.server.write_config(f'listen_tls = "127.0.0.1:0"\ntls_certificate = "{CERTIFICATE}"\n'
+                                 f'tls_key = "{KEY}"\ntls_client_ca = "{authority.certificate}"\n{rule}')
+        return self.server.reload()
+
+    def connect_as(self, client, authority=AUTHORITY):
+        context = AUTHORITY.context(client)
+        connection = self.server.connect(tls=context)
+        self.addCleanup(connection.close)
+        return connection
+
+    def test_a_reload_holds_for_connections_that_are_there(self):
+        stranger = Authority()
+        self.addCleanup(stranger.remove)
+        client, target = AUTHORITY.issue("encoder", extension=CLIENT), self.path("a")
+        connection, writer = self.connect_as(client), self.connect_as(client)
+        self.assertEqual(connection.put(target, b"x").status, 201)
+        for rule, status in (("any", 204), ("other", 403), ("{other, encoder}", 204)):
+            self.assertRegex(self.write(f'rule "*" {{ write_certificate = {rule} }}\n'), "reloaded")
+            self.assertEqual(connection.put(target, b"x").status, status, rule)
+        writer.begin_put(self.path("b"))
+        writer.send_chunk(b"one ")
+        writer.wait_taken()
+        any_of_them = 'rule "*" { write_certificate = any }\n'
+        self.assertRegex(self.write(any_of_them, stranger), "reloaded")
+        reply = connection.put(target, b"x")
+        self.assertEqual(reply.status, 403)
+        self.assertIn(b"tls_client_ca", reply.body)
+        writer.send_chunk(b"two")  # what has begun may end
+        self.assertEqual(writer.end_put().status, 201)
+        self.assertEqual(writer.put(target, b"x").status, 403)
+        self.assertEqual(self.connect_as(stranger.issue("encoder", extension=CLIENT)).put(target, b"x").status, 204)
+        self.assertRegex(self.write(any_of_them), "reloaded")
+        self.assertEqual(connection.put(target, b"x").status, 204)
+
+    def test_who_expires_may_not_go_on(self):
+        self.assertRegex(self.write('rule "*" { write_certificate = any }\n'), "reloaded")
+        seconds = 20 if SANITIZED else 3
+        connection = self.connect_as(AUTHORITY.issue("encoder", extension=CLIENT, seconds=seconds))
+        self.assertEqual(connection.put(self.path("a"), b"x").status, 201)
+        wait_until(lambda: connection.put(self.path("a"), b"x").status == 403, "the certificate to expire")
 
 
 class Tools(ByTls):

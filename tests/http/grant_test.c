@@ -14,7 +14,7 @@
 
 /* NULL where nothing is said; "a,b" for a list. */
 struct words {
-	const char *from, *user, *token;
+	const char *from, *user, *token, *certificate;
 };
 
 static struct names
@@ -37,9 +37,9 @@ static enum grant_verdict
 judge(enum grant_op op, struct words words, const struct cidr_address *address,
       struct grant_who who)
 {
-	struct names user = {NULL, 0, 0}, token = {NULL, 0, 0};
+	struct names user = {NULL, 0, 0}, token = {NULL, 0, 0}, certificate = {NULL, 0, 0};
 	struct cidr_set from = {NULL, 0};
-	struct grant_terms terms = {NULL, NULL, NULL};
+	struct grant_terms terms = {.from = NULL};
 	enum grant_verdict verdict;
 
 	if (words.from != NULL) {
@@ -58,10 +58,15 @@ judge(enum grant_op op, struct words words, const struct cidr_address *address,
 		token = list(words.token);
 		terms.token = &token;
 	}
+	if (words.certificate != NULL) {
+		certificate = list(words.certificate);
+		terms.certificate = &certificate;
+	}
 	verdict = grant_judge(op, &terms, address, &who);
 	cidr_set_clear(&from);
 	names_clear(&user);
 	names_clear(&token);
+	names_clear(&certificate);
 	return verdict;
 }
 
@@ -86,37 +91,83 @@ who_may_do_what(void **state)
 		{GRANT_LIST, {0}, &away, {0}, GRANT_UNSAID},
 		{GRANT_LIST, {0}, &here, {0}, GRANT_GIVEN},
 		/* "off" opens nothing by itself */
-		{GRANT_WRITE, {NULL, "off", NULL}, &ten, {0}, GRANT_UNSAID},
-		{GRANT_WRITE, {NULL, "off", "off"}, &here, {0}, GRANT_GIVEN},
-		{GRANT_WRITE, {"any", "off", NULL}, &ten, {0}, GRANT_GIVEN},
+		{GRANT_WRITE, {NULL, "off", NULL, NULL}, &ten, {0}, GRANT_UNSAID},
+		{GRANT_WRITE, {NULL, "off", "off", NULL}, &here, {0}, GRANT_GIVEN},
+		{GRANT_WRITE, {"any", "off", NULL, NULL}, &ten, {0}, GRANT_GIVEN},
 		/* addresses only */
-		{GRANT_WRITE, {"10.0.0.0/8", NULL, NULL}, &ten, {0}, GRANT_GIVEN},
-		{GRANT_WRITE, {"10.0.0.0/8", NULL, NULL}, &away, {0}, GRANT_PLACE},
-		{GRANT_WRITE, {"10.0.0.0/8", NULL, NULL}, &here, {0}, GRANT_PLACE},
-		{GRANT_WRITE, {"10.0.0.0/8", NULL, NULL}, NULL, {0}, GRANT_PLACE},
-		{GRANT_WRITE, {"10.0.0.0/8,loopback", NULL, NULL}, &here, {0}, GRANT_GIVEN},
-		{GRANT_READ, {"none", NULL, NULL}, &here, {0}, GRANT_PLACE},
-		{GRANT_ADMIN, {"loopback", NULL, NULL}, &ten, {0}, GRANT_PLACE},
+		{GRANT_WRITE, {"10.0.0.0/8", NULL, NULL, NULL}, &ten, {0}, GRANT_GIVEN},
+		{GRANT_WRITE, {"10.0.0.0/8", NULL, NULL, NULL}, &away, {0}, GRANT_PLACE},
+		{GRANT_WRITE, {"10.0.0.0/8", NULL, NULL, NULL}, &here, {0}, GRANT_PLACE},
+		{GRANT_WRITE, {"10.0.0.0/8", NULL, NULL, NULL}, NULL, {0}, GRANT_PLACE},
+		{GRANT_WRITE, {"10.0.0.0/8,loopback", NULL, NULL, NULL}, &here, {0}, GRANT_GIVEN},
+		{GRANT_READ, {"none", NULL, NULL, NULL}, &here, {0}, GRANT_PLACE},
+		{GRANT_ADMIN, {"loopback", NULL, NULL, NULL}, &ten, {0}, GRANT_PLACE},
 		/* credentials only: from anywhere, this machine too */
-		{GRANT_WRITE, {NULL, "any", NULL}, &away, {0}, GRANT_UNKNOWN},
-		{GRANT_WRITE, {NULL, "any", NULL}, &here, {0}, GRANT_UNKNOWN},
-		{GRANT_WRITE, {NULL, "any", NULL}, &away, {"bob", NULL}, GRANT_GIVEN},
-		{GRANT_WRITE, {NULL, "ann,bob", NULL}, &away, {"bob", NULL}, GRANT_GIVEN},
-		{GRANT_WRITE, {NULL, "ann,bob", NULL}, &away, {"eve", NULL}, GRANT_PERSON},
-		{GRANT_WRITE, {NULL, "ann", NULL}, &away, {NULL, "ann"}, GRANT_PERSON},
-		{GRANT_WRITE, {NULL, NULL, "ci"}, &away, {NULL, "ci"}, GRANT_GIVEN},
-		{GRANT_WRITE, {NULL, NULL, "ci"}, &away, {"ci", NULL}, GRANT_PERSON},
-		{GRANT_WRITE, {NULL, "off", "ci"}, &away, {"bob", NULL}, GRANT_PERSON},
+		{GRANT_WRITE, {NULL, "any", NULL, NULL}, &away, {0}, GRANT_UNKNOWN},
+		{GRANT_WRITE, {NULL, "any", NULL, NULL}, &here, {0}, GRANT_UNKNOWN},
+		{GRANT_WRITE, {NULL, "any", NULL, NULL}, &away, {"bob", NULL, NULL}, GRANT_GIVEN},
+		{GRANT_WRITE,
+		 {NULL, "ann,bob", NULL, NULL},
+		 &away,
+		 {"bob", NULL, NULL},
+		 GRANT_GIVEN},
+		{GRANT_WRITE,
+		 {NULL, "ann,bob", NULL, NULL},
+		 &away,
+		 {"eve", NULL, NULL},
+		 GRANT_PERSON},
+		{GRANT_WRITE, {NULL, "ann", NULL, NULL}, &away, {NULL, "ann", NULL}, GRANT_PERSON},
+		{GRANT_WRITE, {NULL, NULL, "ci", NULL}, &away, {NULL, "ci", NULL}, GRANT_GIVEN},
+		{GRANT_WRITE, {NULL, NULL, "ci", NULL}, &away, {"ci", NULL, NULL}, GRANT_PERSON},
+		{GRANT_WRITE, {NULL, "off", "ci", NULL}, &away, {"bob", NULL, NULL}, GRANT_PERSON},
 		/* one of them is enough */
-		{GRANT_WRITE, {NULL, "ann", "ci"}, &away, {"ann", NULL}, GRANT_GIVEN},
-		{GRANT_WRITE, {NULL, "ann", "ci"}, &away, {NULL, "ci"}, GRANT_GIVEN},
-		{GRANT_WRITE, {NULL, "ann", "ci"}, &away, {0}, GRANT_UNKNOWN},
+		{GRANT_WRITE, {NULL, "ann", "ci", NULL}, &away, {"ann", NULL, NULL}, GRANT_GIVEN},
+		{GRANT_WRITE, {NULL, "ann", "ci", NULL}, &away, {NULL, "ci", NULL}, GRANT_GIVEN},
+		{GRANT_WRITE, {NULL, "ann", "ci", NULL}, &away, {0}, GRANT_UNKNOWN},
 		/* both place and person */
-		{GRANT_WRITE, {"10.0.0.0/8", "any", NULL}, &ten, {0}, GRANT_UNKNOWN},
-		{GRANT_WRITE, {"10.0.0.0/8", "any", NULL}, &ten, {"bob", NULL}, GRANT_GIVEN},
-		{GRANT_WRITE, {"10.0.0.0/8", "any", NULL}, &away, {"bob", NULL}, GRANT_PLACE},
-		{GRANT_READ, {NULL, "any", NULL}, &away, {0}, GRANT_UNKNOWN},
-		{GRANT_ADMIN, {NULL, "any", NULL}, &here, {0}, GRANT_UNKNOWN},
+		{GRANT_WRITE, {"10.0.0.0/8", "any", NULL, NULL}, &ten, {0}, GRANT_UNKNOWN},
+		{GRANT_WRITE,
+		 {"10.0.0.0/8", "any", NULL, NULL},
+		 &ten,
+		 {"bob", NULL, NULL},
+		 GRANT_GIVEN},
+		{GRANT_WRITE,
+		 {"10.0.0.0/8", "any", NULL, NULL},
+		 &away,
+		 {"bob", NULL, NULL},
+		 GRANT_PLACE},
+		{GRANT_READ, {NULL, "any", NULL, NULL}, &away, {0}, GRANT_UNKNOWN},
+		{GRANT_ADMIN, {NULL, "any", NULL, NULL}, &here, {0}, GRANT_UNKNOWN},
+		/* certificates alone: neither a password nor this machine helps */
+		{GRANT_WRITE, {NULL, NULL, NULL, "any"}, &here, {0}, GRANT_NO_CERTIFICATE},
+		{GRANT_WRITE, {NULL, NULL, NULL, "any"}, NULL, {0}, GRANT_NO_CERTIFICATE},
+		{GRANT_WRITE, {NULL, "off", "off", "any"}, &away, {0}, GRANT_NO_CERTIFICATE},
+		{GRANT_WRITE, {NULL, NULL, NULL, "any"}, &away, {NULL, NULL, "e1"}, GRANT_GIVEN},
+		{GRANT_WRITE, {NULL, NULL, NULL, "e1,e2"}, &away, {NULL, NULL, "e2"}, GRANT_GIVEN},
+		{GRANT_WRITE, {NULL, NULL, NULL, "e1,e2"}, &away, {NULL, NULL, "e"}, GRANT_PERSON},
+		{GRANT_WRITE, {NULL, NULL, NULL, "e1"}, &away, {NULL, NULL, "any"}, GRANT_PERSON},
+		{GRANT_WRITE, {NULL, NULL, NULL, "e1"}, &away, {"e1", "e1", NULL}, GRANT_PERSON},
+		{GRANT_WRITE, {NULL, NULL, NULL, "off"}, &away, {NULL, NULL, "off"}, GRANT_UNSAID},
+		{GRANT_WRITE, {NULL, NULL, NULL, "off"}, &here, {0}, GRANT_GIVEN},
+		/* beside others: the wrong certificate may have the right password */
+		{GRANT_WRITE, {NULL, "ann", NULL, "e1"}, &away, {NULL, NULL, "e1"}, GRANT_GIVEN},
+		{GRANT_WRITE, {NULL, "ann", NULL, "e1"}, &away, {NULL, NULL, "ann"}, GRANT_UNKNOWN},
+		{GRANT_WRITE, {NULL, NULL, "ci", "e1"}, &away, {NULL, NULL, "ci"}, GRANT_UNKNOWN},
+		{GRANT_WRITE, {NULL, "ann", NULL, "e1"}, &away, {"ann", NULL, "e2"}, GRANT_GIVEN},
+		{GRANT_WRITE, {NULL, "ann", NULL, "e1"}, &away, {"eve", NULL, "e2"}, GRANT_PERSON},
+		{GRANT_WRITE, {NULL, "ann", NULL, NULL}, &away, {NULL, NULL, "ann"}, GRANT_UNKNOWN},
+		/* and at the right place */
+		{GRANT_WRITE,
+		 {"10.0.0.0/8", NULL, NULL, "any"},
+		 &ten,
+		 {NULL, NULL, "e1"},
+		 GRANT_GIVEN},
+		{GRANT_WRITE,
+		 {"10.0.0.0/8", NULL, NULL, "any"},
+		 &away,
+		 {NULL, NULL, "e1"},
+		 GRANT_PLACE},
+		{GRANT_READ, {NULL, NULL, NULL, "any"}, &here, {0}, GRANT_NO_CERTIFICATE},
 	};
 
 	(void)state;

@@ -107,12 +107,14 @@ who_may_is_found_per_key_and_delete_follows_write(void **state)
 	all.access[GRANT_WRITE].user = only("ann");
 	live.access[GRANT_WRITE].user = only("bob");
 	live.access[GRANT_LIST].token = only("ci");
+	live.access[GRANT_LIST].certificate = only("encoder");
 	assert_int_equal(rules_add(rules, &all), 0);
 	assert_int_equal(rules_add(rules, &live), 0);
 	assert_int_equal(rules_set_admin(rules, &admin), 0);
 	names_clear(&all.access[GRANT_WRITE].from);
 	names_clear(&all.access[GRANT_WRITE].user);
 	names_clear(&live.access[GRANT_LIST].token);
+	names_clear(&live.access[GRANT_LIST].certificate);
 	names_clear(&admin.user);
 	assert_false(rules_limit_reads(rules));
 
@@ -128,6 +130,7 @@ who_may_is_found_per_key_and_delete_follows_write(void **state)
 	assert_null(terms.token);
 	terms = rules_terms(rules, "/live/", GRANT_LIST);
 	assert_string_equal(terms.token->items[0], "ci");
+	assert_string_equal(terms.certificate->items[0], "encoder");
 	terms = rules_terms(rules, "/live/x", GRANT_READ);
 	assert_null(terms.user);
 	terms = rules_terms(rules, "/live/x", GRANT_ADMIN);
@@ -146,6 +149,32 @@ who_may_is_found_per_key_and_delete_follows_write(void **state)
 	rules_free(&rules);
 }
 
+static void
+a_certificate_alone_is_a_term_too(void **state)
+{
+	struct rules *rules = rules_new();
+	struct rule all = {.pattern = "*", UNSET}, live = {.pattern = "/live/*", UNSET};
+	struct grant_terms terms;
+
+	(void)state;
+	all.access[GRANT_WRITE].user = only("ann");
+	live.access[GRANT_DELETE].certificate = only("janitor");
+	assert_int_equal(rules_add(rules, &all), 0);
+	assert_int_equal(rules_add(rules, &live), 0);
+	terms = rules_terms(rules, "/live/x", GRANT_DELETE);
+	assert_null(terms.user); /* does not follow write any more */
+	assert_string_equal(terms.certificate->items[0], "janitor");
+	assert_false(rules_limit_reads(rules));
+
+	live.access[GRANT_READ].certificate = only("any");
+	assert_int_equal(rules_add(rules, &live), 0);
+	assert_true(rules_limit_reads(rules));
+	names_clear(&all.access[GRANT_WRITE].user);
+	names_clear(&live.access[GRANT_DELETE].certificate);
+	names_clear(&live.access[GRANT_READ].certificate);
+	rules_free(&rules);
+}
+
 int
 main(void)
 {
@@ -154,6 +183,7 @@ main(void)
 		cmocka_unit_test(every_matching_rule_applies_and_the_last_wins_per_key),
 		cmocka_unit_test(rules_keep_copies),
 		cmocka_unit_test(who_may_is_found_per_key_and_delete_follows_write),
+		cmocka_unit_test(a_certificate_alone_is_a_term_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

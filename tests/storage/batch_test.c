@@ -57,13 +57,13 @@ add(struct rig *rig, enum record_kind kind, const char *path, uint32_t length, u
 
 	assert_true(batch_fits(batch, length, pieces));
 	*op = (struct index_op){.record = {
-		.kind = kind,
-		.id = batch->count + 1,
-		.seq = kind == RECORD_DATA ? 0 : batch->count + 100,
-		.body_offset = batch->count * 10,
-		.body_length = length,
-		.body_hash = XXH3_64bits(rig->bodies, length),
-	}};
+					.kind = kind,
+					.id = batch->count + 1,
+					.seq = kind == RECORD_DATA ? 0 : batch->count + 100,
+					.body_offset = batch->count * 10,
+					.body_length = length,
+					.body_hash = XXH3_64bits(rig->bodies, length),
+				}};
 	if (kind != RECORD_DATA) {
 		op->record.name.path = path;
 		op->record.name.path_length = (uint16_t)strlen(path);

@@ -140,8 +140,8 @@ threads_take_and_give_back_together(void **state)
 	blocks_init(&blocks, 32 * TAIL_BLOCK_TOTAL, quiet, NULL);
 	for (unsigned i = 0; i < THREADS; i++) {
 		takers[i] = (struct taker){.blocks = &blocks, .seed = i};
-		assert_int_equal(
-			pthread_create(&takers[i].thread, NULL, taker_main, &takers[i]), 0);
+		assert_int_equal(pthread_create(&takers[i].thread, NULL, taker_main, &takers[i]),
+				 0);
 	}
 	for (unsigned i = 0; i < THREADS; i++) {
 		pthread_join(takers[i].thread, NULL);

@@ -223,7 +223,7 @@ static void
 long_paths_are_found_and_listed_in_order(void **state)
 {
 	struct rig *rig = *state;
-	char (*paths)[PATH_BYTES] = calloc(LONG_PATHS, sizeof(*paths));
+	char(*paths)[PATH_BYTES] = calloc(LONG_PATHS, sizeof(*paths));
 	size_t count = 0;
 
 	srand(1);

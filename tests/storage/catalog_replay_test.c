@@ -4,7 +4,15 @@
 
 #include "tests/storage/catalog_rig.h"
 
-enum { PATHS = 7, VOLUMES = 5, LOG_MAX = 160, LOG_ROOM = LOG_MAX + 3, PIECES_MAX = LOG_ROOM, ACTIVE_MAX = 6, RUNS = 250 };
+enum {
+	PATHS = 7,
+	VOLUMES = 5,
+	LOG_MAX = 160,
+	LOG_ROOM = LOG_MAX + 3,
+	PIECES_MAX = LOG_ROOM,
+	ACTIVE_MAX = 6,
+	RUNS = 250
+};
 
 /* One version, as whoever wrote the log would describe it. */
 struct version {

@@ -55,16 +55,17 @@ make_record(enum record_kind kind, uint64_t id, uint64_t seq, const char *path, 
 		.body_offset = offset,
 		.body_length = length,
 		.body_hash = id * 1000003 + offset,
-		.name = {
-			.path = path,
-			.path_length = (uint16_t)strlen(path),
-			.type = "video/mp4",
-			.type_length = 9,
-			.size = size,
-			.mtime_ms = (int64_t)(1000 + seq),
-			.expires_ms = (int64_t)(2000 + seq),
-			.etag = {(uint8_t)id, (uint8_t)seq, (uint8_t)size},
-		},
+		.name =
+			{
+				.path = path,
+				.path_length = (uint16_t)strlen(path),
+				.type = "video/mp4",
+				.type_length = 9,
+				.size = size,
+				.mtime_ms = (int64_t)(1000 + seq),
+				.expires_ms = (int64_t)(2000 + seq),
+				.etag = {(uint8_t)id, (uint8_t)seq, (uint8_t)size},
+			},
 	};
 }
 

@@ -145,7 +145,8 @@ write_format(const char *path, uint64_t format, bool sealed)
 	assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
 	assert_int_equal(mdb_dbi_open(txn, "meta", 0, &dbi), 0);
 	assert_int_equal(mdb_put(txn, dbi, &(MDB_val){word.length, word.bytes},
-				 &(MDB_val){length, bytes}, 0), 0);
+				 &(MDB_val){length, bytes}, 0),
+			 0);
 	assert_int_equal(mdb_txn_commit(txn), 0);
 	mdb_env_close(env);
 }

@@ -141,8 +141,7 @@ copy_file(const char *from, const char *to)
 	while (err == 0 && (at = lseek(in, at, SEEK_DATA)) >= 0) {
 		off_t end = lseek(in, at, SEEK_HOLE);
 
-		while (err == 0 && at < end &&
-		       (n = pread(in, buffer, sizeof(buffer), at)) > 0) {
+		while (err == 0 && at < end && (n = pread(in, buffer, sizeof(buffer), at)) > 0) {
 			if (pwrite(out, buffer, (size_t)n, at) != n)
 				err = -EIO;
 			at += n;
@@ -297,8 +296,8 @@ load(struct fixture *f, const char *path, bool to_extend, struct object **out)
 }
 
 int
-fixture_try_begin(struct fixture *f, const char *path, enum publish publish,
-		  enum existing existing, struct writer **out)
+fixture_try_begin(struct fixture *f, const char *path, enum publish publish, enum existing existing,
+		  struct writer **out)
 {
 	struct writer_config config = {
 		.path = path,
@@ -509,8 +508,9 @@ fixture_describe(struct fixture *f, const char *path, unsigned seed, uint64_t le
 	status = object_status(object);
 	snprintf(text, sizeof(text), "%s %llu%s", state_name(status.state),
 		 (unsigned long long)status.length,
-		 status.length != length || fixture_holds(f, object, seed, length) ?
-			 "" : " with wrong bytes");
+		 status.length != length || fixture_holds(f, object, seed, length)
+			 ? ""
+			 : " with wrong bytes");
 	object_put(&object);
 	return text;
 }

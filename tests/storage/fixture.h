@@ -90,8 +90,7 @@ bool fixture_holds(struct fixture *f, struct object *object, unsigned seed, uint
 
 /* Fails unless PATH is in STATE with LENGTH bytes of SEED, or, for OBJECT_GONE, not there. */
 #define fixture_expect(f, path, state, seed, length)                                               \
-	assert_string_equal(fixture_describe(f, path, seed, length),                               \
-			    fixture_wanted(state, length))
+	assert_string_equal(fixture_describe(f, path, seed, length), fixture_wanted(state, length))
 const char *fixture_describe(struct fixture *f, const char *path, unsigned seed, uint64_t length);
 const char *fixture_wanted(enum object_state state, uint64_t length);
 

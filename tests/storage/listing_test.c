@@ -65,9 +65,10 @@ paths_come_in_byte_order_and_by_prefix(void **state)
 			    "/a/\xc3\xa9 4 complete video/mp4\n"
 			    "/a0 5 complete video/mp4\n"
 			    "/b 0 complete video/mp4\n");
-		expect_list(f, "/a/", "/a/a/a 7 complete video/mp4\n"
-				      "/a/b 1 complete video/mp4\n"
-				      "/a/\xc3\xa9 4 complete video/mp4\n");
+		expect_list(f, "/a/",
+			    "/a/a/a 7 complete video/mp4\n"
+			    "/a/b 1 complete video/mp4\n"
+			    "/a/\xc3\xa9 4 complete video/mp4\n");
 		expect_list(f, "/b", "/b 0 complete video/mp4\n");
 		expect_list(f, "/b/", "");
 		expect_list(f, "/zzz", "");
@@ -96,20 +97,22 @@ every_state_is_shown(void **state)
 	fixture_write(f, hidden, 1, 0, 300000);
 	fixture_write(f, again, 1, 0, 300000);
 	for (unsigned round = 0; round < 2; round++) {
-		expect_list(f, "/", "/again 10 complete video/mp4\n"
-				    "/complete 10 complete video/mp4\n"
-				    "/incomplete 300000 incomplete video/mp4\n"
-				    "/live 300000 live video/mp4\n");
+		expect_list(f, "/",
+			    "/again 10 complete video/mp4\n"
+			    "/complete 10 complete video/mp4\n"
+			    "/incomplete 300000 incomplete video/mp4\n"
+			    "/live 300000 live video/mp4\n");
 		usleep(700000); /* the catalog knows of some by now */
 	}
 	writer_abort(&live);
 	writer_abort(&hidden);
 	writer_abort(&again);
 	fixture_reopen(f);
-	expect_list(f, "/", "/again 10 complete video/mp4\n"
-			    "/complete 10 complete video/mp4\n"
-			    "/incomplete 300000 incomplete video/mp4\n"
-			    "/live 300000 incomplete video/mp4\n");
+	expect_list(f, "/",
+		    "/again 10 complete video/mp4\n"
+		    "/complete 10 complete video/mp4\n"
+		    "/incomplete 300000 incomplete video/mp4\n"
+		    "/live 300000 incomplete video/mp4\n");
 }
 
 static void
@@ -159,12 +162,13 @@ changes_that_the_catalog_lacks_are_merged_in(void **state)
 	put(f, "/h", 5);
 	put(f, "/gone", 5);
 	assert_int_equal(fixture_delete(f, "/gone"), 0);
-	expect_list(f, "/", "/a 2 complete video/mp4\n"
-			    "/d 3 complete video/mp4\n"
-			    "/e 2 complete video/mp4\n"
-			    "/f 1 complete video/mp4\n"
-			    "/h 5 complete video/mp4\n"
-			    "/z 2 complete video/mp4\n");
+	expect_list(f, "/",
+		    "/a 2 complete video/mp4\n"
+		    "/d 3 complete video/mp4\n"
+		    "/e 2 complete video/mp4\n"
+		    "/f 1 complete video/mp4\n"
+		    "/h 5 complete video/mp4\n"
+		    "/z 2 complete video/mp4\n");
 	expect_list(f, "/d", "/d 3 complete video/mp4\n");
 	expect_list(f, "/b", "");
 	mdb_txn_abort(txn);

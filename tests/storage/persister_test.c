@@ -602,7 +602,8 @@ a_limit_of_the_file_size_is_survived(void **state)
 	small.rlim_cur = 20 << 20;
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
 	for (unsigned i = 0; i < 12; i++)
-		assert_int_equal(fixture_put(f, "/b", PUBLISH_LIVE, i, 5 << 20), i == 0 ? 201 : 204);
+		assert_int_equal(fixture_put(f, "/b", PUBLISH_LIVE, i, 5 << 20),
+				 i == 0 ? 201 : 204);
 	fixture_expect(f, "/b", OBJECT_COMPLETE, 11, 5 << 20);
 
 	small.rlim_cur = 8192;

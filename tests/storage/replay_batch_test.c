@@ -34,7 +34,8 @@ add(struct replay_batch *batch, unsigned n, bool intact)
 	struct record record = record_of(n, &position);
 
 	assert_int_equal(replay_batch_add(batch, 7, &record, position,
-					  position + RECORD_HEADER_SIZE, intact), 0);
+					  position + RECORD_HEADER_SIZE, intact),
+			 0);
 }
 
 static void

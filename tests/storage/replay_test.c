@@ -84,9 +84,9 @@ print_row(void *arg, const struct catalog_row *row)
 	for (unsigned i = 0; i < 16 && !row->open; i++)
 		fprintf(text->out, "%02x", row->name.etag[i]);
 	for (size_t i = 0; i < row->nextents; i++)
-		fprintf(text->out, " [%llu+%u %u:%llu]",
-			(unsigned long long)row->extents[i].offset, row->extents[i].length,
-			row->extents[i].volume, (unsigned long long)row->extents[i].position);
+		fprintf(text->out, " [%llu+%u %u:%llu]", (unsigned long long)row->extents[i].offset,
+			row->extents[i].length, row->extents[i].volume,
+			(unsigned long long)row->extents[i].position);
 	fputc('\n', text->out);
 	return 0;
 }
@@ -122,8 +122,8 @@ print_catalog(struct fixture *f)
 	bool more = false;
 
 	text.out = open_memstream(&text.bytes, &text.size);
-	assert_int_equal(catalog_list(f->store->catalog, "/", NULL, SIZE_MAX, print_path, arg,
-				      &more), 0);
+	assert_int_equal(
+		catalog_list(f->store->catalog, "/", NULL, SIZE_MAX, print_path, arg, &more), 0);
 	assert_int_equal(catalog_volumes(f->store->catalog, print_volume, &text), 0);
 	fclose(text.out);
 	return text.bytes;
@@ -215,8 +215,8 @@ memory_and_log_agree(void **state)
 			struct object *object = NULL;
 
 			if (fixture_find(f, path, &object) == 0)
-				assert_true(fixture_holds(f, object, 1,
-							  object_status(object).length));
+				assert_true(
+					fixture_holds(f, object, 1, object_status(object).length));
 			object_put(&object);
 		}
 		fixture_reopen(f);
@@ -229,8 +229,8 @@ memory_and_log_agree(void **state)
 			struct object *object = NULL;
 
 			if (fixture_find(f, path, &object) == 0)
-				assert_true(fixture_holds(f, object, 1,
-							  object_status(object).length));
+				assert_true(
+					fixture_holds(f, object, 1, object_status(object).length));
 			object_put(&object);
 		}
 		free(before);
@@ -342,8 +342,9 @@ expect_fate(struct fixture *f, unsigned path, struct fate *fate)
 	status = object_status(object);
 	old = fate->exists && status.length == fate->length &&
 	      fixture_holds(f, object, fate->seed, status.length);
-	new = fate->pending && fate->change.what == 'b' && status.length <= fate->change.length &&
-	      fixture_holds(f, object, fate->change.seed, status.length);
+	new = fate->pending && fate->change.what == 'b' &&
+	      status.length <= fate->change.length &&fixture_holds(f, object, fate->change.seed,
+								   status.length);
 	assert_true(old || new);
 	if (status.state == OBJECT_COMPLETE) {
 		assert_true(old || status.length == fate->change.length);
@@ -402,8 +403,8 @@ whatever_was_acknowledged_survives_kill_9(void **state)
 			snprintf(path, sizeof(path), "/u%u", i);
 			if (fixture_find(f, path, &object) == 0) {
 				assert_int_equal(object_status(object).state, OBJECT_INCOMPLETE);
-				assert_true(fixture_holds(f, object, i,
-							  object_status(object).length));
+				assert_true(
+					fixture_holds(f, object, i, object_status(object).length));
 			}
 			object_put(&object);
 		}

@@ -275,9 +275,9 @@ client_main(void *arg)
 			object_put(&object);
 		} else {
 			err = fixture_try_begin(f, path, dice % 2 ? PUBLISH_LIVE : PUBLISH_WHOLE,
-						dice == 8  ? EXISTING_APPEND :
-						dice == 9 ? EXISTING_REFUSE :
-							    EXISTING_REPLACE,
+						dice == 8   ? EXISTING_APPEND
+						: dice == 9 ? EXISTING_REFUSE
+							    : EXISTING_REPLACE,
 						&writer);
 			if (err != 0) {
 				client->wrong += err != -EBUSY && err != -EEXIST && err != -EAGAIN;
@@ -305,8 +305,8 @@ run_clients(struct fixture *f)
 		clients[i].fixture = *f;
 		clients[i].seed = i;
 		assert_int_equal(mailbox_init(&clients[i].fixture.mailbox), 0);
-		assert_int_equal(
-			pthread_create(&clients[i].thread, NULL, client_main, &clients[i]), 0);
+		assert_int_equal(pthread_create(&clients[i].thread, NULL, client_main, &clients[i]),
+				 0);
 	}
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		pthread_join(clients[i].thread, NULL);

@@ -232,8 +232,8 @@ any_offset_can_be_read_while_the_object_moves_to_disk(void **state)
 
 	for (unsigned i = 0; i < 3; i++) {
 		jumpers[i] = (struct jumper){.object = object, .seed = i, .stop = &stop};
-		assert_int_equal(
-			pthread_create(&jumpers[i].thread, NULL, jumper_main, &jumpers[i]), 0);
+		assert_int_equal(pthread_create(&jumpers[i].thread, NULL, jumper_main, &jumpers[i]),
+				 0);
 	}
 	for (uint64_t at = 0; at < 20000000; at += 50000) {
 		fixture_write(f, writer, 1, at, 50000);

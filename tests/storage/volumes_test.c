@@ -120,7 +120,7 @@ static void
 drafts_are_removed_and_strangers_left_alone(void **state)
 {
 	static const char *const strangers[] = {
-		"README",	  "1.vol",	    "00000000001.vol", "0000000001.volx",
+		"README",         "1.vol",          "00000000001.vol", "0000000001.volx",
 		"0000000001.VOL", "+000000001.vol", " 000000001.vol",  "-000000001.vol",
 		"9999999999.vol", "x.vol.newer",
 	};
@@ -156,7 +156,8 @@ a_volume_is_opened_once_and_shared(void **state)
 	volume_put(&opened);
 	assert_int_equal(volumes_open(&rig->volumes, 99, &opened), -ENOENT);
 	restart(rig);
-	assert_int_equal(volumes_open(&rig->volumes, 1, &created), -ENOENT); /* not looked for yet */
+	assert_int_equal(volumes_open(&rig->volumes, 1, &created),
+			 -ENOENT); /* not looked for yet */
 	assert_int_equal(volumes_enumerate(&rig->volumes, &numbers, &count), 0);
 	free(numbers);
 	assert_int_equal(volumes_open(&rig->volumes, 1, &created), 0);

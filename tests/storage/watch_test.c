@@ -88,8 +88,8 @@ reader_step(struct reader *reader)
 	while (!reader->warming && !reader->ended) {
 		struct object_status status = object_status(worker->object);
 		struct object_view view;
-		int err = object_view(worker->object, &reader->cursor, reader->offset, 50000,
-				      &view);
+		int err =
+			object_view(worker->object, &reader->cursor, reader->offset, 50000, &view);
 
 		if (status.state == OBJECT_GONE) {
 			if (err == 0)
@@ -382,8 +382,8 @@ wake_sitter(struct object_watcher *watcher)
 
 	sitter->woken++;
 	if (sitter->write != NULL)
-		fixture_write(sitter->fixture, sitter->write, SEED,
-			      object_status(object).length, 1);
+		fixture_write(sitter->fixture, sitter->write, SEED, object_status(object).length,
+			      1);
 	sitter->write = NULL;
 	if (sitter->watch != NULL)
 		assert_int_equal(object_watch(object, 0, &sitter->watch->watcher), 0);

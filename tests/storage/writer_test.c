@@ -234,9 +234,8 @@ refuse_keeps_what_is_there(void **state)
 
 	assert_int_equal(fixture_put(f, "/a", PUBLISH_LIVE, 1, 10), 201);
 	for (unsigned round = 0; round < 2; round++) {
-		assert_int_equal(
-			fixture_try_begin(f, "/a", PUBLISH_LIVE, EXISTING_REFUSE, &writer),
-			-EEXIST);
+		assert_int_equal(fixture_try_begin(f, "/a", PUBLISH_LIVE, EXISTING_REFUSE, &writer),
+				 -EEXIST);
 		fixture_expect(f, "/a", OBJECT_COMPLETE, 1, 10);
 		fixture_reopen(f); /* then it must be looked up first */
 	}
@@ -287,8 +286,7 @@ appending_ends_in_the_same_object_as_one_upload(void **state)
 	const uint64_t sizes[] = {1, 65471, 1, 0, 300000, 65472, 1 << 20, 2500000, 7};
 
 	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		assert_int_equal(fixture_append(f, "/a", 1, length, sizes[i]),
-				 i == 0 ? 201 : 204);
+		assert_int_equal(fixture_append(f, "/a", 1, length, sizes[i]), i == 0 ? 201 : 204);
 		length += sizes[i];
 		fixture_expect(f, "/a", OBJECT_COMPLETE, 1, length);
 		if (i % 3 == 1) {
@@ -511,8 +509,8 @@ an_object_larger_than_the_tail_passes_through_it(void **state)
 
 	for (uint64_t at = 0; at < 24 << 20; at += 1 << 20) {
 		fixture_write(f, writer, 1, at, 1 << 20);
-		assert_true(atomic_load(&f->store->blocks.taken) <= f->config.tail_max / 4 +
-									    TAIL_BLOCK_TOTAL);
+		assert_true(atomic_load(&f->store->blocks.taken) <=
+			    f->config.tail_max / 4 + TAIL_BLOCK_TOTAL);
 	}
 	fixture_finish(f, &writer, &receipt);
 	assert_int_equal(fixture_answer(f, &receipt), 201);
@@ -544,7 +542,8 @@ a_writer_is_told_when_a_reader_gives_memory_back(void **state)
 		object = object_get(writer_object(writer));
 		for (unsigned j = 0; j < 4; j++)
 			assert_int_equal(object_view(object, &cursor, j * TAIL_BLOCK_SIZE, 1,
-						     &views[held++]), 0);
+						     &views[held++]),
+					 0);
 		object_cursor_reset(&cursor);
 		object_put(&object);
 		fixture_finish(f, &writer, &receipt);
