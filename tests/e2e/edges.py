@@ -123,3 +123,52 @@ class Nginx(Edge):
                                  ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
                        + f"include {recipe};\n}}\n")
         self.start(daemon, "-p", self.home, "-c", main)
+
+
+class TrafficServer(Edge):
+    """Its files are found by a run-root; it keeps the user that it is started by."""
+
+    RUNROOT = """prefix: {home}
+exec_prefix: {home}
+bindir: /usr/bin
+sbindir: /usr/bin
+libdir: /usr/lib/trafficserver
+libexecdir: /usr/lib/trafficserver/modules
+datadir: {home}
+includedir: {home}
+infodir: {home}
+mandir: {home}
+sysconfdir: {home}/trafficserver
+localstatedir: {home}/state
+runtimedir: {home}/state
+logdir: {home}/state
+cachedir: {home}/cache
+"""
+
+    def __init__(self, origin_port):
+        daemon = program("traffic_server")
+        super().__init__()
+        for folder in ("trafficserver", "state", "cache"):
+            os.mkdir(os.path.join(self.home, folder))
+        self.recipe("trafficserver/records.config", [("server_ports STRING 80", f"server_ports STRING {self.port}")])
+        self.recipe("trafficserver/ip_allow.yaml", [])
+        self.recipe("trafficserver/remap.config", [("127.0.0.1:3000", f"127.0.0.1:{origin_port}")])
+        for name, text in (("trafficserver/storage.config", f"{self.home}/cache 64M\n"),
+                           ("runroot.yaml", self.RUNROOT.format(home=self.home))):
+            with open(os.path.join(self.home, name), "w", encoding="utf-8") as file:
+                file.write(text)
+        self.start("env", "PROXY_CONFIG_ADMIN_USER_ID=#-1", daemon, f"--run-root={self.home}/runroot.yaml")
+
+
+class HAProxy(Edge):
+    """Spreads paths over ORIGINS, two servers."""
+
+    def __init__(self, origins):
+        daemon = program("haproxy")
+        super().__init__()
+        changes = [("bind :80", f"bind 127.0.0.1:{self.port}")]
+        for number, origin in enumerate(origins, 1):
+            host = f"10.20.0.{10 + number}"
+            changes.append((f"{host}:3000 addr {host} port 3001",
+                            f"127.0.0.1:{origin.port} addr 127.0.0.1 port {origin.admin}"))
+        self.start(daemon, "-db", "-f", self.recipe("haproxy.cfg", changes))
