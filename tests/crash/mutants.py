@@ -48,6 +48,10 @@ MUTANTS = (
     ("volume unlinked while it is copied", "storage/bury.c",
      "|| volume->at.live > 0 || volume->at.heads > 0 ||",
      "|| (r->compact.volume != volume->file.number && (volume->at.live > 0 || volume->at.heads > 0)) ||", DISK),
+    ("volume unlinked while it is copied, kill -9", "storage/bury.c",
+     "|| volume->at.live > 0 || volume->at.heads > 0 ||",
+     "|| (r->compact.volume != volume->file.number && (volume->at.live > 0 || volume->at.heads > 0)) ||",
+     "tests/crash/compact.py"),
     ("a copy ends while its path is busy", "storage/copy.c",
      "copy->entry->current == object && copy->entry->pending == 1", "true", "tests/storage/copy_test"),
     ("a step of the clock deletes", "storage/expiry.c",
@@ -77,13 +81,16 @@ class Tree:
         return done
 
     def make(self, test):
-        self.run(["make", "-s", "-j2", test])
+        self.run(["make", "-s", "-j2", "spillway" if test.endswith(".py") else test])
 
     def fails(self, test):
         """Why TEST fails, in a line; None if it passes."""
+        command = [os.path.join(self.build, test)]
+        if test.endswith(".py"):
+            command = [sys.executable, os.path.join(self.source, test)]
         try:
-            done = self.run([os.path.join(self.build, test)], seconds=300, check=False,
-                            env={"SECONDS": "60", "IMAGES": "60"})
+            done = self.run(command, seconds=300, check=False,
+                            env={"SECONDS": "60", "IMAGES": "60", "SPILLWAY": os.path.join(self.build, "spillway")})
         except subprocess.TimeoutExpired:
             return "does not end"
         if done.returncode == 0:

@@ -15,8 +15,8 @@ import time
 
 from disks import Disks
 from history import History, Journal
-from rig import Budget, Server, Traced, Verdict, run
-from verifier import verify, verify_rebuilt
+from rig import Budget, Silent, Traced, run
+from verifier import verify_data
 from writer import Load, Uploader
 
 GIB = 1 << 30
@@ -38,37 +38,16 @@ def take_pictures(server, disks, journal, random, at_start):
 
 
 def look(verdict, disks, journal, picture, where):
-    """Starts a daemon on a picture and verifies; the number of broken promises."""
+    """Verifies what a picture shows."""
     file, before, after = picture
     history = History()
     history.read(journal.file, replies_up_to=before, begins_up_to=after)
-    found = Verdict()
     with disks.mounted(file) as data:
-        if not os.path.isdir(data):
-            if any(op.acknowledged for ops in history.ops.values() for op in ops):
-                found.problem(f"{where}: there is no data directory")
-        else:
-            server = Server("", ["-w", "1"], data=data)
-            try:
-                server.start()
-                checked = verify(server, history)
-                verdict.add(where, checked)
-                if not checked.problems:
-                    verdict.add(where + ", rebuilt", verify_rebuilt(server, history, checked))
-            except AssertionError as error:
-                verdict.problem(f"{where}: {error}")
-            finally:
-                server.remove()
+        if os.path.isdir(data):
+            verify_data(verdict, history, data, where)
+        elif any(op.acknowledged for ops in history.ops.values() for op in ops):
+            verdict.problem(f"{where}: there is no data directory")
     os.unlink(file)
-    for text in found.problems:
-        verdict.problem(text)
-
-
-class Silent(Verdict):
-    """For the run that is expected to lose something."""
-
-    def problem(self, text):
-        self.problems.append(text)
 
 
 def session(verdict, random, where, config="", inject=(), synced_once=False):
@@ -109,7 +88,7 @@ def must_lose(verdict, random, what, **planted):
         session(blind, random, what, synced_once=True, **planted)
         if blind.problems:
             break
-    lost = sum("LOST" in text or "CAME BACK" in text for text in blind.problems)
+    lost = blind.lost()
     print(f"with {what}: {lost} objects lost or old in {blind.counts['pictures']} pictures, "
           f"{len(blind.problems) - lost} other faults", flush=True)
     if not lost:

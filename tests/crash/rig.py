@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness import PATIENCE, Closed, Server  # noqa: E402
 from subject import wait_until  # noqa: E402
 
-__all__ = ["PATIENCE", "Budget", "Closed", "Server", "Traced", "Verdict", "copy_data", "need",
+__all__ = ["PATIENCE", "Budget", "Closed", "Server", "Silent", "Traced", "Verdict", "copy_data", "need",
            "remove_catalog", "run", "skip", "wait_until"]
 
 SKIPPED = 77
@@ -82,6 +82,17 @@ class Verdict:
     def summary(self):
         words = [f"{number} {what}" for what, number in self.counts.items()]
         return ", ".join(words + [f"{len(self.problems)} broken promises"])
+
+
+class Silent(Verdict):
+    """For the run that is expected to lose something."""
+
+    def problem(self, text):
+        self.problems.append(text)
+
+    def lost(self):
+        """How many objects were seen to be lost or old."""
+        return sum("LOST" in text or "CAME BACK" in text for text in self.problems)
 
 
 class Traced(Server):

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 
-HARNESSES = ("disk", "kill9", "killat", "torn", "powercut", "cache", "eio", "flip", "freeze", "clock")
+HARNESSES = ("disk", "kill9", "killat", "compact", "torn", "powercut", "cache", "eio", "flip", "freeze", "clock")
 SKIPPED = 77
 
 

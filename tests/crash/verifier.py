@@ -4,7 +4,7 @@ import json
 import re
 
 from history import ABSENT, PART, WHOLE, is_published_whole
-from rig import Closed, Verdict, remove_catalog
+from rig import Closed, Server, Verdict, remove_catalog
 
 
 class Checked(Verdict):
@@ -151,3 +151,25 @@ def verify_rebuilt(server, history, before):
             checked.problem(f"REBUILT: {path} was listed as {before.rows.get(path)}, "
                             f"now as {checked.rows.get(path)}")
     return checked
+
+
+def verify_crashed(verdict, server, history, where):
+    """Starts SERVER, which crashed WHERE says, and verifies it, with the catalog it has and a rebuilt one."""
+    server.start()
+    checked = verify(server, history)
+    verdict.add(where, checked)
+    if not checked.problems:
+        checked = verify_rebuilt(server, history, checked)
+        verdict.add(where + ", rebuilt", checked)
+    return checked
+
+
+def verify_data(verdict, history, data, where):
+    """The same with a daemon of its own on a data directory that a crash left."""
+    server = Server("", ["-w", "1"], data=data)
+    try:
+        verify_crashed(verdict, server, history, where)
+    except AssertionError as error:
+        verdict.problem(f"{where}: {error}")
+    finally:
+        server.remove()
