@@ -67,12 +67,13 @@ class Lane:
         return not self.out and self.check(self.text, self.flying)
 
 
-def drive(server, count, args, make, check):
-    """All requests for 0 to COUNT - 1. Seconds it took."""
+def drive(server, count, args, make, check, goes_on=lambda: True):
+    """All requests for 0 to COUNT - 1, while GOES_ON. Seconds it took."""
     selector = selectors.DefaultSelector()
     begin = time.monotonic()
     for first in range(args.connections):
-        lane = Lane(server.port, iter(range(first, count, args.connections)), make, check)
+        numbers = itertools.takewhile(lambda _: goes_on(), range(first, count, args.connections))
+        lane = Lane(server.port, numbers, make, check)
         if lane.fill(args.depth):
             selector.register(lane.client.sock, selectors.EVENT_READ | selectors.EVENT_WRITE, lane)
     while selector.get_map():
