@@ -37,11 +37,11 @@ class Filler:
         self.random = random
 
     def keep(self, most):
-        """An object of those that the encoders work on, of MOST bytes; how many it has."""
+        """An object of those that the encoders work on, of MOST bytes; how many it takes."""
         folder = f"/t{self.random.randrange(ENCODERS)}"
         kind, count, length = self.random.choice((
             ("m4s", 80, 0), ("m4s", 80, 10), ("m4s", 80, 3000), ("m4s", 80, 65536), ("m3u8", 3, 800),
-            ("aac", 12, 90_000), ("mp4", 12, 3 * MIB // 2)))
+            ("aac", 12, 90_000), ("mp4", 12, MIB + 70_000)))
         path = f"{folder}/{self.random.randrange(count):03}.{kind}"
         if length > most:
             return 0
@@ -49,17 +49,18 @@ class Filler:
             self.uploader.cut(path, length, length // 2)
         else:
             self.uploader.put(path, length, pieces=self.random.choice((0, 4)))
-        return length
+        return length + 500
 
     def fill(self, volumes):
-        """VOLUMES full ones, each of which is mostly replaced by what comes after it."""
+        """VOLUMES full ones, four fifths of which are replaced by what comes after them. What is not is more than is
+        copied at a time."""
         sent, kept = 0, 0
         while sent < volumes * VOLUME:
             length = self.random.randrange(MIB // 2, MIB)
             self.uploader.put(f"/fill/{self.random.randrange(4)}.mpd", length, pieces=2)
             sent += length
-            while self.random.random() < 0.4:
-                kept += self.keep((sent + VOLUME) // 6 - kept)
+            while kept < sent // 5 - MIB:
+                kept += self.keep(sent // 5 - kept)
         self.uploader.drop()
 
 
@@ -77,7 +78,7 @@ class Folder:
         journal = Journal(self.log)
         try:
             server.start()
-            Filler(server.port, journal, random).fill(1.7)
+            Filler(server.port, journal, random).fill(1.6)
             server.kill()
             copy_data(server.data, self.data)
         finally:
@@ -158,7 +159,7 @@ def at_random(verdict, random, end):
         server.start()
         number = 0
         while number == 0 or not (end() or verdict.problems):
-            Filler(server.port, journal, random).fill(1.2)
+            Filler(server.port, journal, random).fill(1.6)
             await_copying(verdict, server)
             load = Load(server.port, journal, random.randrange(1 << 30), encoders=ENCODERS, weights=RACES)
             time.sleep(random.random() * 0.4)
