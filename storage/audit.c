@@ -607,6 +607,6 @@ audit_replace_catalog(struct audit *audit, char *why, size_t why_size)
 		return err;
 	}
 	unlinkat(audit->store.dirfd, "catalog.mdb-lock", 0);
-	unlinkat(audit->store.dirfd, "catalog.suspect", 0);
+	doubt_clear_marks(audit->store.dirfd);
 	return 0;
 }

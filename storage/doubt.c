@@ -3,57 +3,81 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "storage/inspect.h"
 #include "storage/store_internal.h"
 
-#define MARK_NAME "catalog.suspect"
-#define PATIENCE_MS 250 /* of a start that has no reason to doubt */
+#define SUSPECT_NAME "catalog.suspect"
+#define UNREAD_NAME "catalog.unread"
+#define SOON_BYTES ((off_t)16 << 20) /* of a catalog that is read in some 50 ms, */
+#define PATIENCE_MS 2000             /* or longer where others are at work, too */
+
+static bool
+has_mark(const struct store *store, const char *name)
+{
+	return faccessat(store->dirfd, name, F_OK, 0) == 0;
+}
 
 static void
-set_mark(struct store *store)
+set_mark(struct store *store, const char *name)
 {
-	int fd = openat(store->dirfd, MARK_NAME, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+	int fd = openat(store->dirfd, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
 
 	if (fd >= 0)
 		close(fd);
 }
 
-static void
-clear_mark(struct store *store)
+void
+doubt_clear_marks(int dirfd)
 {
-	unlinkat(store->dirfd, MARK_NAME, 0);
+	unlinkat(dirfd, SUSPECT_NAME, 0);
+	unlinkat(dirfd, UNREAD_NAME, 0);
+}
+
+/* The result for a catalog of BYTES, as far as it is worth to wait for it. */
+static int
+await(struct inspect *inspect, bool suspect, off_t bytes, char *why, size_t why_size)
+{
+	int err;
+
+	if (!suspect && bytes > SOON_BYTES)
+		return -EAGAIN;
+	do
+		err = inspect_wait(inspect, suspect ? -1 : PATIENCE_MS, why, why_size);
+	while (err == -EAGAIN && suspect);
+	return err;
 }
 
 int
 doubt_begin(struct store *store, const char *path, char *why, size_t why_size)
 {
 	struct doubt *doubt = &store->doubt;
-	bool marked = faccessat(store->dirfd, MARK_NAME, F_OK, 0) == 0;
+	bool suspect = has_mark(store, SUSPECT_NAME);
+	struct stat st;
 	int err;
 
-	if (access(path, F_OK) != 0)
+	if (stat(path, &st) != 0)
 		return 0;
 	err = inspect_start(path, false, &doubt->inspect);
 	if (err != 0) {
 		log_warning("can't look whether the catalog is sound error=\"%s\"", strerror(-err));
 		return 0;
 	}
-	if (marked)
+	if (suspect)
 		log_notice("looking whether the catalog is sound before it is used");
-	do
-		err = inspect_wait(doubt->inspect, marked ? -1 : PATIENCE_MS, why, why_size);
-	while (err == -EAGAIN && marked);
+	err = await(doubt->inspect, suspect, st.st_size, why, why_size);
 	if (err == -EAGAIN) {
-		set_mark(store);
+		/* One end before it was read is an accident, two may be its fault. */
+		set_mark(store, has_mark(store, UNREAD_NAME) ? SUSPECT_NAME : UNREAD_NAME);
 		inspect_yield(doubt->inspect);
 		return 0;
 	}
 	inspect_stop(&doubt->inspect);
 	if (err == 0)
-		clear_mark(store);
+		doubt_clear_marks(store->dirfd);
 	return err == -EBADMSG ? err : 0; /* whatever else it is, catalog_open finds it as well */
 }
 
@@ -61,7 +85,7 @@ void
 doubt_dispel(struct store *store)
 {
 	inspect_stop(&store->doubt.inspect);
-	clear_mark(store);
+	doubt_clear_marks(store->dirfd);
 }
 
 static void
@@ -69,7 +93,7 @@ hold(struct store *store, const char *why)
 {
 	if (atomic_exchange(&store->doubt.held, true))
 		return;
-	set_mark(store);
+	set_mark(store, SUSPECT_NAME);
 	log_error("the catalog is damaged: %s; restart to rebuild it", why);
 }
 
@@ -89,7 +113,7 @@ watch(void *arg)
 		hold(store, why);
 		(void)catalog_clear_readers(store->catalog);
 	} else if (err == 0 && !doubt_is_held(&store->doubt)) {
-		clear_mark(store);
+		doubt_clear_marks(store->dirfd);
 		log_notice("the catalog is sound");
 	}
 	return NULL;
@@ -134,6 +158,6 @@ doubt_end(struct store *store)
 	doubt->watching = false;
 	/* An end that was asked for is no reason to make the next start wait. */
 	if (!doubt_is_held(doubt))
-		clear_mark(store);
+		doubt_clear_marks(store->dirfd);
 	inspect_stop(&doubt->inspect);
 }

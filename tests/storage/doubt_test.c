@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "storage/inspect.h"
 #include "storage/store_internal.h"
 
 static void
@@ -138,6 +139,49 @@ damage_that_is_met_while_running_stays_marked(void **state)
 	expect_some(f, 6);
 }
 
+/* As a process that dies before the catalog was read whole. */
+static void
+begin_and_die(struct fixture *f, struct store *store)
+{
+	char name[256], why[200];
+
+	name_file(f, "catalog.mdb", name);
+	assert_int_equal(doubt_begin(store, name, why, sizeof(why)), 0);
+	inspect_stop(&store->doubt.inspect);
+}
+
+static void
+a_large_catalog_is_waited_for_only_after_two_crashes(void **state)
+{
+	struct fixture *f = *state;
+	struct store store = {0};
+	char name[256], why[200];
+
+	put_some(f, 5);
+	fixture_close(f);
+	name_file(f, "catalog.mdb", name);
+	assert_int_equal(truncate(name, 100 << 20), 0);
+	store.dirfd = open(f->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	begin_and_die(f, &store);
+	assert_true(has_file(f, "catalog.unread"));
+	assert_false(has_file(f, "catalog.suspect"));
+	begin_and_die(f, &store);
+	assert_true(has_file(f, "catalog.suspect"));
+	assert_int_equal(doubt_begin(&store, name, why, sizeof(why)), 0);
+	assert_null(store.doubt.inspect);
+	assert_false(has_file(f, "catalog.unread"));
+	assert_false(has_file(f, "catalog.suspect"));
+
+	/* An end in good order is none. */
+	begin_and_die(f, &store);
+	assert_int_equal(doubt_begin(&store, name, why, sizeof(why)), 0);
+	assert_true(has_file(f, "catalog.suspect"));
+	doubt_end(&store);
+	assert_false(has_file(f, "catalog.unread"));
+	assert_false(has_file(f, "catalog.suspect"));
+	close(store.dirfd);
+}
+
 int
 main(void)
 {
@@ -146,6 +190,7 @@ main(void)
 		RULE(a_catalog_whose_pages_are_damaged_is_rebuilt_at_the_start),
 		RULE(a_mark_goes_when_the_catalog_was_found_sound),
 		RULE(damage_that_is_met_while_running_stays_marked),
+		RULE(a_large_catalog_is_waited_for_only_after_two_crashes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
