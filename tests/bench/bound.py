@@ -7,10 +7,11 @@ usage: bound.py [--count 1000000] [--size 65536] [--disk-max 2GiB] [--seconds 12
 Starts the daemon that $SPILLWAY names on a data directory of its own, and stores objects, each acknowledged on
 disk. Beside that a sampler looks at the daemon's memory and the disk, and reads the object that was
 acknowledged last; and a stream is written and read live, in a process of its own: how long a part takes
-is told apart before and after the first eviction. Ends with 1 if a bound or a read was broken.
+while a volume is evicted is told apart from the rest. Ends with 1 if a bound or a read was broken.
 """
 
 import argparse
+import bisect
 import itertools
 import multiprocessing
 import os
@@ -25,6 +26,8 @@ from objects import body_of, drive, path_of  # noqa: E402
 
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 SAMPLE_S = 1
+LOOK_S = 0.1  # whether a volume is gone
+EVICTION_S = 0.5  # before it was seen and after that
 PART, PART_S, PARTS = 4096, 0.04, 50  # of the live stream: a segment is PARTS of them
 
 
@@ -91,11 +94,17 @@ def told(delays):
             f"{delays[-1 - len(delays) // 1000]:.1f} ms, largest {delays[-1]:.1f} ms")
 
 
+def is_near(when, evictions):
+    """Whether one of EVICTIONS was seen at WHEN or so."""
+    at = bisect.bisect_left(evictions, when - EVICTION_S)
+    return at < len(evictions) and evictions[at] <= when + EVICTION_S
+
+
 # ---- samples ---------------------------------------------------------------------------------------------
 
 
 class Sampler(threading.Thread):
-    """Looks every second at what must stay within bounds."""
+    """Looks every second at what must stay within bounds, and more often at which volumes there are."""
 
     def __init__(self, server, args):
         super().__init__(daemon=True)
@@ -103,7 +112,7 @@ class Sampler(threading.Thread):
         self.newest, self.done = -1, 0
         self.samples = []  # (when, done, own memory, bytes of volumes, bytes of the catalog)
         self.read, self.faults = 0, []
-        self.evicting_since = None
+        self.evictions = []  # moments at which a volume was seen to be gone
         self.stopping = threading.Event()
 
     def acknowledged(self, numbers):
@@ -120,24 +129,27 @@ class Sampler(threading.Thread):
         catalog = os.stat(os.path.join(self.server.data, "catalog.mdb")).st_blocks * 512
         return volumes, catalog
 
+    def sample(self, client):
+        newest = self.newest
+        reply = client.get(path_of(newest))
+        if reply.status != 200 or reply.body != body_of(newest, self.args.size):
+            self.faults.append(f"the newest object, {path_of(newest)}, is answered {reply.status}")
+        self.read += 1
+        self.samples.append((time.monotonic(), self.done, self.server.rss_anon(), *self.sizes()))
+        if len(self.samples) % 60 == 1:
+            self.print_sample()
+
     def run(self):
-        names = set()
+        names, due = set(), 0
         with self.server.connect() as client:
-            while not self.stopping.wait(SAMPLE_S):
-                if self.newest < 0:
-                    continue
-                newest = self.newest
-                reply = client.get(path_of(newest))
-                if reply.status != 200 or reply.body != body_of(newest, self.args.size):
-                    self.faults.append(f"the newest object, {path_of(newest)}, is answered {reply.status}")
-                self.read += 1
-                now = set(os.listdir(os.path.join(self.server.data, "volumes")))
-                if names - now and self.evicting_since is None:
-                    self.evicting_since = time.monotonic()
+            while not self.stopping.wait(LOOK_S):
+                now = {name for name in os.listdir(os.path.join(self.server.data, "volumes")) if name.endswith(".vol")}
+                if names - now:
+                    self.evictions.append(time.monotonic())
                 names = now
-                self.samples.append((time.monotonic(), self.done, self.server.rss_anon(), *self.sizes()))
-                if len(self.samples) % 60 == 1:
-                    self.print_sample()
+                if self.newest >= 0 and time.monotonic() >= due:
+                    due = time.monotonic() + SAMPLE_S
+                    self.sample(client)
 
     def print_sample(self):
         _, done, memory, volumes, catalog = self.samples[-1]
@@ -166,8 +178,7 @@ def store(server, args, sampler):
 
 def judge(args, sampler, delays, took):
     disk = [volumes + catalog for _, _, _, volumes, catalog in sampler.samples]
-    settled = [sample for sample in sampler.samples
-               if sampler.evicting_since is not None and sample[0] > sampler.evicting_since]
+    settled = [sample for sample in sampler.samples if sampler.evictions and sample[0] > sampler.evictions[0]]
     faults = list(sampler.faults)
     if not settled:
         faults.append("nothing was evicted: this run shows nothing")
@@ -178,8 +189,9 @@ def judge(args, sampler, delays, took):
     last = [memory for _, _, memory, _, _ in settled[-quarter:]]
     if quarter > 10 and max(last) > 1.2 * max(first):
         faults.append("own memory still grows")
-    before = [late for when, late in delays if not settled or when < sampler.evicting_since]
-    while_evicting = [late for when, late in delays if settled and when >= sampler.evicting_since]
+    apart = {True: [], False: []}
+    for when, late in delays:
+        apart[is_near(when, sampler.evictions)].append(late)
     print(f"  {sampler.done} objects of {args.size} bytes in {took:.0f} s, "
           f"{sampler.done * args.size / took / 1e6:.0f} MB/s, disk_max {args.disk_max}")
     print(f"  volumes and catalog at most {max(disk) / 1048576:.1f} MiB")
@@ -187,8 +199,8 @@ def judge(args, sampler, delays, took):
         print(f"  own memory since the first eviction: at most {max(first) / 1048576:.1f} MiB in the first quarter "
               f"of the time, {max(last) / 1048576:.1f} MiB in the last")
     print(f"  the newest object was read {sampler.read} times")
-    print(f"  live before the first eviction: {told(before)}")
-    print(f"  live since then:                {told(while_evicting)}")
+    print(f"  live within {EVICTION_S} s of {len(sampler.evictions)} evictions: {told(apart[True])}")
+    print(f"  live otherwise: {told(apart[False])}")
     for fault in faults[:20]:
         print("BROKEN:", fault)
     return 1 if faults else 0
