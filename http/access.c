@@ -1,5 +1,8 @@
 #include "http/access.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/spool.h"
 #include "http/access_line.h"
@@ -23,6 +26,15 @@ access_begin(struct conn *conn)
 	conn->access = (struct access){.open = true, .object = "-"};
 }
 
+void
+access_user(struct conn *conn, const char *name)
+{
+	if (conn->worker->access_log == NULL || name == NULL || !conn->access.open)
+		return;
+	free(conn->access.user);
+	conn->access.user = strdup(name); /* without memory the line has none */
+}
+
 /* What of the body is still queued when the connection ends did not get out. */
 static uint64_t
 sent(struct conn *conn, bool whole)
@@ -32,27 +44,24 @@ sent(struct conn *conn, bool whole)
 	return conn->access.sent > left ? conn->access.sent - left : 0;
 }
 
-void
-access_end(struct conn *conn, bool whole)
+static void
+write_line(struct conn *conn, bool whole)
 {
 	const struct worker *worker = conn->worker;
 	const struct access *access = &conn->access;
 	int64_t now_us;
 	struct access_entry entry;
 	char line[ACCESS_LINE_MAX], *peer = NULL;
+	const char *user = access->user != NULL ? access->user : conn_client_certificate(conn);
 	ev_uint16_t port;
 
-	if (!access->open)
-		return;
-	conn->access.open = false;
-	if (worker->access_log == NULL)
-		return;
 	now_us = clock_mono_us();
 	if (conn->evcon != NULL)
 		evhttp_connection_get_peer(conn->evcon, &peer, &port);
 	entry = (struct access_entry){
 		.time_ms = clock_wall_ms() - (now_us - conn->begun_us) / 1000,
 		.peer = peer != NULL ? peer : "-",
+		.user = slice_of(user != NULL ? user : ""),
 		.method = method_name(conn),
 		.minor = 1,
 		.status = access->status,
@@ -71,4 +80,16 @@ access_end(struct conn *conn, bool whole)
 	}
 	spool_put(worker->access_log, worker->index, line,
 		  access_line(worker->access_format, &entry, line));
+}
+
+void
+access_end(struct conn *conn, bool whole)
+{
+	if (!conn->access.open)
+		return;
+	conn->access.open = false;
+	if (conn->worker->access_log != NULL)
+		write_line(conn, whole);
+	free(conn->access.user);
+	conn->access.user = NULL;
 }

@@ -20,10 +20,14 @@ struct access {
 	uint64_t sent;      /* bytes of the reply's body; headers are not counted */
 	uint64_t received;  /* of the request's */
 	const char *object; /* as in access_line.h */
+	char *user; /* who asked, as far as it was shown; NULL: nobody, or nothing is logged */
 };
 
 /* A request begins. */
 void access_begin(struct conn *conn);
+
+/* The gate knows that NAME asks, a user, token or certificate; NULL changes nothing. */
+void access_user(struct conn *conn, const char *name);
 
 /* It is over; WHOLE: all of the reply is on its way. Nothing if it was over already. */
 void access_end(struct conn *conn, bool whole);

@@ -8,6 +8,7 @@
 
 #define TARGET_MAX 4096 /* bytes of each text as it is written */
 #define FIELD_MAX 1536
+#define USER_MAX 384
 
 #define CLIENT_LEFT 499 /* as nginx says it */
 
@@ -72,14 +73,32 @@ or_dash(struct slice text)
 	return text.length > 0 ? text : slice_of("-");
 }
 
+/* Between two blanks, so with none inside. */
+static void
+add_user(struct line *line, struct slice user)
+{
+	size_t begin = line->length;
+
+	for (size_t i = 0; i < user.length && line->length - begin < USER_MAX; i++) {
+		if (user.data[i] == ' ')
+			add(line, "\\x20");
+		else
+			add_text(line, (struct slice){user.data + i, 1}, 6);
+	}
+	if (line->length == begin)
+		add(line, "-");
+}
+
 static void
 combined(struct line *line, const struct access_entry *e, const struct tm *tm)
 {
 	static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
 					     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
-	add(line, "%.64s - - [%02d/%s/%d:%02d:%02d:%02d +0000] \"%s ", e->peer, tm->tm_mday,
-	    months[tm->tm_mon], tm->tm_year + 1900, tm->tm_hour, tm->tm_min, tm->tm_sec, e->method);
+	add(line, "%.64s - ", e->peer);
+	add_user(line, e->user);
+	add(line, " [%02d/%s/%d:%02d:%02d:%02d +0000] \"%s ", tm->tm_mday, months[tm->tm_mon],
+	    tm->tm_year + 1900, tm->tm_hour, tm->tm_min, tm->tm_sec, e->method);
 	add_text(line, or_dash(without_query(e->target)), TARGET_MAX);
 	add(line, " HTTP/1.%u\" %d %" PRIu64 " \"", e->minor,
 	    e->status != 0 ? e->status : CLIENT_LEFT, e->sent);
@@ -95,10 +114,11 @@ static void
 json(struct line *line, const struct access_entry *e, const struct tm *tm)
 {
 	add(line,
-	    "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03dZ\",\"peer\":\"%.64s\",\"method\":\"%s\","
-	    "\"path\":\"",
+	    "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03dZ\",\"peer\":\"%.64s\",\"user\":\"",
 	    tm->tm_year + 1900, tm->tm_mon + 1, tm->tm_mday, tm->tm_hour, tm->tm_min, tm->tm_sec,
-	    (int)(e->time_ms % 1000), e->peer, e->method);
+	    (int)(e->time_ms % 1000), e->peer);
+	add_text(line, or_dash(e->user), USER_MAX);
+	add(line, "\",\"method\":\"%s\",\"path\":\"", e->method);
 	add_text(line, or_dash(without_query(e->target)), TARGET_MAX);
 	add(line,
 	    "\",\"protocol\":\"HTTP/1.%u\",\"status\":%d,\"sent\":%" PRIu64 ",\"received\":%" PRIu64

@@ -1,10 +1,11 @@
 /* access_line.h - one request as a line of the access log.
  *
  *   combined  as Apache and nginx write it, with fields of our own at the end:
- *             PEER - - [TIME] "GET /path HTTP/1.1" 200 SENT "REFERER" "AGENT" in=RECEIVED
+ *             PEER - USER [TIME] "GET /path HTTP/1.1" 200 SENT "REFERER" "AGENT" in=RECEIVED
  *             time=SECONDS first=SECONDS object=complete end=whole
  *   json      an object with the same names
  *
+ * USER has no blanks: they are written as \x20, because nothing quotes it in combined.
  * Queries are left out of paths and referers: they may hold credentials. Bytes that are no printable ASCII are
  * written as \xNN, or \u00NN in JSON (RFC 9110 5.5: such fields are ISO-8859-1 at best).
  *
@@ -24,6 +25,7 @@ enum access_format { ACCESS_COMBINED, ACCESS_JSON };
 struct access_entry {
 	int64_t time_ms; /* since the epoch; when the head was complete */
 	const char *peer;
+	struct slice user;       /* who was shown to ask */
 	const char *method;      /* "-": the head was refused */
 	struct slice target;     /* as it was sent */
 	unsigned minor;          /* HTTP/1.minor */

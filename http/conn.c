@@ -343,6 +343,7 @@ conn_reap(struct worker *worker)
 			crowd_leave(worker->crowd);
 		}
 		free(conn->text);
+		free(conn->access.user);
 		tls_client_clear(&conn->client);
 		free(conn);
 		metric_add(METRIC_connections, -1);

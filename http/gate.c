@@ -120,11 +120,17 @@ challenge(struct conn *conn, const struct grant_terms *terms)
 	reply_text(conn, 401, "credentials are needed, or these are wrong");
 }
 
-/* Answers by VERDICT. True if the request may go on instead. */
+/* Answers by what WHO may do. True if the request may go on instead. */
 static bool
 is_granted(struct conn *conn, enum grant_op op, const struct grant_terms *terms,
-	   enum grant_verdict verdict)
+	   const struct grant_who *who)
 {
+	enum grant_verdict verdict = grant_judge(op, terms, find_address(conn), who);
+
+	if (who->user != NULL)
+		access_user(conn, who->user);
+	else
+		access_user(conn, who->token != NULL ? who->token : who->certificate);
 	switch (verdict) {
 	case GRANT_GIVEN:
 		conn->for_one = grant_asks(terms);
@@ -150,10 +156,9 @@ checked(struct gate *gate)
 	struct settings *settings = gate->check.settings;
 	struct grant_terms terms = rules_terms(settings->rules, gate->name, gate->op);
 	struct grant_who who = {.user = gate->check.good ? gate->check.credentials.user : NULL};
-	enum grant_verdict verdict = grant_judge(gate->op, &terms, find_address(conn), &who);
 
 	conn_detach(conn);
-	if (is_granted(conn, gate->op, &terms, verdict))
+	if (is_granted(conn, gate->op, &terms, &who))
 		gate->go_on(conn, gate->name, gate->query);
 }
 
@@ -262,7 +267,7 @@ gate_pass(struct conn *conn, enum grant_op op, const char *name, struct slice qu
 	struct grant_terms terms;
 	struct grant_who who = {.user = NULL};
 	uint8_t key[VERDICTS_KEY_SIZE];
-	enum grant_verdict verdict;
+	bool granted;
 
 	if (op == GRANT_READ && !rules_limit_reads(settings->rules)) {
 		go_on(conn, name, query);
@@ -271,17 +276,16 @@ gate_pass(struct conn *conn, enum grant_op op, const char *name, struct slice qu
 	terms = rules_terms(settings->rules, name, op);
 	if (grant_asks_certificate(&terms))
 		who.certificate = conn_client_certificate(conn);
-	verdict = grant_judge(op, &terms, find_address(conn), &who);
-	if (verdict == GRANT_UNKNOWN) {
+	if (grant_judge(op, &terms, find_address(conn), &who) == GRANT_UNKNOWN) {
 		credentials_read(&conn->head, &credentials);
 		if (look(settings, &terms, &credentials, &who, key) == VERDICT_UNKNOWN) {
 			check_later(conn, op, name, query, go_on, &credentials, key);
 			credentials_forget(&credentials);
 			return;
 		}
-		verdict = grant_judge(op, &terms, find_address(conn), &who);
-		credentials_forget(&credentials);
 	}
-	if (is_granted(conn, op, &terms, verdict))
+	granted = is_granted(conn, op, &terms, &who);
+	credentials_forget(&credentials);
+	if (granted)
 		go_on(conn, name, query);
 }

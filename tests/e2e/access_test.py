@@ -4,6 +4,7 @@
 import base64
 import ctypes
 import hashlib
+import json
 import os
 import re
 import select
@@ -327,6 +328,47 @@ class Reload(AccessCase):
         self.write_secrets()
         self.server.reload()
         self.assertEqual(self.status("PUT", "/x", ANN, body=b"x"), 204)
+
+
+class Log(AccessCase):
+    RULES = 'rule "/w/*" { write_user = ann  write_token = ci }\nrule "/r/*" { read_user = any }\n'
+
+    @classmethod
+    def files(cls):
+        cls.log = cls.server.home + "/access.log"
+        return super().files() + f'access_log = "{cls.log}"\naccess_log_format = json\n'
+
+    def test_the_access_log_names_who_was_shown_to_ask(self):
+        wrong_name = basic("eve\xff", PASSWORD)
+        for method, target, headers, status, user in (
+                ("PUT", "/w/x", (ANN,), 201, "ann"),      # checked first
+                ("PUT", "/w/x", (ANN,), 204, "ann"),      # known
+                ("PUT", "/w/x", (BEARER,), 204, "ci"),
+                ("PUT", "/w/x", (BOB,), 403, "bob"),      # known, and may not
+                ("PUT", "/w/x", (WRONG,), 401, "-"),
+                ("PUT", "/w/x", (wrong_name,), 401, "-"),
+                ("PUT", "/w/x", (BEARER + "x",), 401, "-"),
+                ("PUT", "/w/x", (), 401, "-"),
+                ("GET", "/w/x", (ANN,), 200, "-"),        # nobody asked
+                ("GET", "/r/x", (BOB,), 404, "bob")):
+            self.assertEqual(self.status(method, target, *headers, body=b"x" if method == "PUT" else None), status)
+        with self.server.connect() as client:  # one connection: nobody inherits a name
+            for header in (BOB, "X: y", BOB):
+                client.get("/r/y", header)
+        wait_until(lambda: len(self.lines()) >= 13, "13 lines")
+        # Each worker writes in its own order.
+        self.assertEqual(sorted((line["method"], line["status"], line["user"]) for line in self.lines()), sorted([
+            ("PUT", 201, "ann"), ("PUT", 204, "ann"), ("PUT", 204, "ci"), ("PUT", 403, "bob"), ("PUT", 401, "-"),
+            ("PUT", 401, "-"), ("PUT", 401, "-"), ("PUT", 401, "-"), ("GET", 200, "-"), ("GET", 404, "bob"),
+            ("GET", 404, "bob"), ("GET", 401, "-"), ("GET", 404, "bob")]))
+        with open(self.log, encoding="ascii") as file:
+            text = file.read()
+        for secret in (PASSWORD, TOKEN, ANN.split()[-1], "eve", hashlib.sha256(TOKEN.encode()).hexdigest()):
+            self.assertNotIn(secret, text)
+
+    def lines(self):
+        with open(self.log, encoding="ascii") as file:
+            return [json.loads(line) for line in file.read().splitlines()]
 
 
 class Admin(AccessCase):

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What TLS promises: handshakes, certificates of both sides, and how a connection begins and ends."""
 
+import json
 import os
 import ssl
 import subprocess
@@ -277,6 +278,7 @@ class Vouching(ByTls):
 
 
 USERS = AUTHORITY.file("users")
+LOG = AUTHORITY.file("access.log")
 CLIENT = "extendedKeyUsage=clientAuth"
 
 
@@ -291,6 +293,8 @@ class WhoMay(ByTls):
 
     CONFIG = f"""
 user_file = "{USERS}"
+access_log = "{LOG}"
+access_log_format = json
 tls_client_ca = "{AUTHORITY.certificate}"
 rule "/live/*"      {{ write_certificate = any }}
 rule "/live/main/*" {{ write_certificate = {{encoder1, "spiffe://studio/b"}} }}
@@ -380,6 +384,23 @@ rule "/away/*"      {{ write_certificate = any  write_from = "10.0.0.0/8" }}
             with self.server.connect(tls=context, session=session) as client:
                 self.assertTrue(client.sock.session_reused)
                 self.assertIn(client.put("/live/main/r", b"x").status, (201, 204))
+
+    def test_the_access_log_has_their_names(self):
+        camera = AUTHORITY.issue('Camera 1"', extension=CLIENT)
+        target = "/live/log"
+        self.assertEqual(self.status(camera, "PUT", target, body=b"x"), 201)
+        self.assertEqual(self.status(camera, "GET", target), 200)  # where nobody asks, too
+        self.assertEqual(self.status(camera, "PUT", "/live/main/log", body=b"x"), 403)
+        self.assertEqual(self.status(None, "PUT", target, body=b"x"), 403)
+        self.assertEqual(self.status(camera, "PUT", "/either/log", self.ANN, body=b"x"), 201)
+
+        def lines():
+            with open(LOG, encoding="ascii") as file:
+                return [json.loads(line) for line in file if "/log" in line]
+        wait_until(lambda: len(lines()) >= 5, "five lines")
+        self.assertEqual(sorted((line["method"], line["status"], line["user"]) for line in lines()),
+                         [("GET", 200, 'Camera 1"'), ("PUT", 201, 'Camera 1"'), ("PUT", 201, "ann"),
+                          ("PUT", 403, "-"), ("PUT", 403, 'Camera 1"')])
 
     def test_curl_and_ffmpeg_show_theirs(self):
         def run(*args, **options):

@@ -17,6 +17,7 @@ a_read(void)
 	return (struct access_entry){
 		.time_ms = 1767225599042, /* 2025-12-31T23:59:59.042Z */
 		.peer = "192.0.2.7",
+		.user = slice_of("encoder1"),
 		.method = "GET",
 		.target = slice_of("/live/a.m4s?token=secret"),
 		.minor = 1,
@@ -42,9 +43,10 @@ combined_lines(void **state)
 	(void)state;
 	line[length] = '\0';
 	assert_string_equal(
-		line, "192.0.2.7 - - [31/Dec/2025:23:59:59 +0000] \"GET /live/a.m4s HTTP/1.1\" "
-		      "200 18446744073709551615 \"http://player/\" \"Lavf/59.27.100\" in=5 "
-		      "time=1.500000 first=0.000250 object=live end=whole\n");
+		line,
+		"192.0.2.7 - encoder1 [31/Dec/2025:23:59:59 +0000] \"GET /live/a.m4s HTTP/1.1\" "
+		"200 18446744073709551615 \"http://player/\" \"Lavf/59.27.100\" in=5 "
+		"time=1.500000 first=0.000250 object=live end=whole\n");
 }
 
 static void
@@ -71,7 +73,7 @@ json_lines(void **state)
 	line[length] = '\0';
 	assert_string_equal(
 		line,
-		"{\"time\":\"2025-12-31T23:59:59.042Z\",\"peer\":\"192.0.2.7\",\"method\":\"GET\","
+		"{\"time\":\"2025-12-31T23:59:59.042Z\",\"peer\":\"192.0.2.7\",\"user\":\"encoder1\",\"method\":\"GET\","
 		"\"path\":\"/live/a.m4s\",\"protocol\":\"HTTP/1.1\",\"status\":200,"
 		"\"sent\":18446744073709551615,\"received\":5,\"seconds\":1.500000,"
 		"\"first_byte\":0.000250,\"object\":\"live\",\"end\":\"whole\","
@@ -97,14 +99,14 @@ no_byte_of_a_client_breaks_a_line(void **state)
 		*at++ = (char)(i < 0x80 ? i : 0x80 | (i & 0x3f));
 	}
 	*at = '\0';
-	entry.agent = (struct slice){text, 256};
+	entry.agent = entry.user = (struct slice){text, 256};
 	for (int format = ACCESS_COMBINED; format <= ACCESS_JSON; format++) {
 		length = access_line((enum access_format)format, &entry, line);
 		assert_ptr_equal(memchr(line, '\n', length), line + length - 1);
 		for (size_t i = 0; i + 1 < length; i++)
 			assert_in_range(line[i], 0x20, 0x7e);
 	}
-	entry.agent = (struct slice){text + 1, 255};
+	entry.agent = entry.user = (struct slice){text + 1, 255};
 	entry.sent = 1; /* jansson reads signed numbers */
 	length = access_line(ACCESS_JSON, &entry, line);
 	object = json_loadb(line, length, 0, NULL);
@@ -131,9 +133,11 @@ what_is_too_long_is_cut_between_two_bytes(void **state)
 	(void)state;
 	memset(long_text, 0xff, 20000);
 	entry.sent = 1;
-	entry.target = entry.referer = entry.agent = (struct slice){long_text, 20000};
+	entry.user = entry.target = entry.referer = entry.agent = (struct slice){long_text, 20000};
 	for (size_t ascii = 0; ascii < 7; ascii++) {
 		long_text[ascii] = 'a';
+		assert_in_range(access_line(ACCESS_COMBINED, &entry, line), 4096,
+				ACCESS_LINE_MAX - 1);
 		length = access_line(ACCESS_JSON, &entry, line);
 		assert_in_range(length, 4096, ACCESS_LINE_MAX - 1);
 		object = json_loadb(line, length, 0, NULL);
@@ -141,6 +145,25 @@ what_is_too_long_is_cut_between_two_bytes(void **state)
 		json_decref(object);
 	}
 	free(long_text);
+}
+
+/* A certificate's name may have blanks and quotes; combined has nothing round it. */
+static void
+a_user_is_one_word(void **state)
+{
+	struct access_entry entry = a_read();
+	char line[ACCESS_LINE_MAX];
+	size_t length;
+
+	(void)state;
+	entry.user = slice_of("Camera 1\" [x] \\n\xc3\xa4");
+	length = access_line(ACCESS_COMBINED, &entry, line);
+	line[length] = '\0';
+	assert_non_null(strstr(
+		line, "192.0.2.7 - Camera\\x201\\\"\\x20[x]\\x20\\\\n\\xc3\\xa4 [31/Dec/2025"));
+	length = access_line(ACCESS_JSON, &entry, line);
+	line[length] = '\0';
+	assert_non_null(strstr(line, "\"user\":\"Camera 1\\\" [x] \\\\n\\u00c3\\u00a4\","));
 }
 
 int
@@ -152,6 +175,7 @@ main(void)
 		cmocka_unit_test(json_lines),
 		cmocka_unit_test(no_byte_of_a_client_breaks_a_line),
 		cmocka_unit_test(what_is_too_long_is_cut_between_two_bytes),
+		cmocka_unit_test(a_user_is_one_word),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
