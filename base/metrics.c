@@ -134,6 +134,15 @@ metric_quantile(const int64_t counts[METRIC_BUCKETS], double q)
 }
 
 int64_t
+metric_rate(int64_t value, int64_t *before, int64_t ms)
+{
+	int64_t grown = value - *before;
+
+	*before = value;
+	return grown * 1000 / ms;
+}
+
+int64_t
 metric_value(enum metric metric)
 {
 	int64_t sum = 0;

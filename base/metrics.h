@@ -153,6 +153,9 @@ void metric_buckets(enum histogram histogram, int64_t counts[METRIC_BUCKETS]);
  * between the ends of the buckets; 0 if there are none. */
 int64_t metric_quantile(const int64_t counts[METRIC_BUCKETS], double q);
 
+/* What a counter grew by a second: it is VALUE now and was *BEFORE MS ago; *BEFORE becomes VALUE. */
+int64_t metric_rate(int64_t value, int64_t *before, int64_t ms);
+
 /* Adds N to METRIC. A gauge goes down by a negative N. */
 void metric_add(enum metric metric, int64_t n);
 

@@ -42,16 +42,6 @@ history_free(struct history **historyp)
 	free(history);
 }
 
-/* What VALUE grew by a second, MS after it was *BEFORE. */
-static int64_t
-rate(int64_t value, int64_t *before, int64_t ms)
-{
-	int64_t grown = value - *before;
-
-	*before = value;
-	return grown * 1000 / ms;
-}
-
 static void
 measure_latency(struct history *history, struct history_sample *sample)
 {
@@ -73,9 +63,9 @@ history_sample(struct history *history)
 	int64_t ms = now > history->sampled_ms ? now - history->sampled_ms : 1;
 	struct history_sample sample = {
 		.time_ms = clock_wall_ms(),
-		.received_rate =
-			rate(metric_value(METRIC_ingest_bytes_total), &history->received, ms),
-		.sent_rate = rate(metric_value(METRIC_sent_bytes_total), &history->sent, ms),
+		.received_rate = metric_rate(metric_value(METRIC_ingest_bytes_total),
+					     &history->received, ms),
+		.sent_rate = metric_rate(metric_value(METRIC_sent_bytes_total), &history->sent, ms),
 		.writers = metric_value(METRIC_writers),
 		.readers = metric_value(METRIC_live_readers),
 		.disk_used_bytes = metric_value(METRIC_disk_used_bytes),

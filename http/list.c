@@ -162,16 +162,16 @@ on_gone(void *handler)
 void
 list_start(struct conn *conn, const char *prefix, struct slice query)
 {
-	struct list *list = calloc(1, sizeof(*list));
+	struct list *list;
 	struct paging paging;
 	const char *why = "out of memory";
 	int rc = -ENOMEM;
 
 	if (store_is_in_doubt(conn->worker->store)) {
-		free(list);
 		reply_text(conn, 503, "the catalog is damaged: paths may be missing");
 		return;
 	}
+	list = calloc(1, sizeof(*list));
 	if (list != NULL)
 		rc = paging_read(&conn->head, query, &paging, &why);
 	if (rc == 0)

@@ -184,7 +184,6 @@ send_buffer(struct whole *whole, struct evbuffer *buffer)
 {
 	struct conn *conn = whole->conn;
 	bool last = is_done(whole);
-
 	int64_t bytes = (int64_t)evbuffer_get_length(buffer);
 
 	metric_add(METRIC_sent_bytes_total, bytes);

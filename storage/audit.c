@@ -41,8 +41,9 @@ struct audit {
 	unsigned char *buffer; /* PIECE_MAX */
 };
 
-__attribute__((format(printf, 2, 3))) static void
-say_damage(struct audit *audit, const char *format, ...)
+/* To one of the witness's two ears: damage, note. */
+__attribute__((format(printf, 3, 4))) static void
+say(const struct audit *audit, void (*ear)(void *, const char *), const char *format, ...)
 {
 	char line[STORE_PATH_MAX + 512];
 	va_list args;
@@ -50,19 +51,7 @@ say_damage(struct audit *audit, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
-	audit->witness.damage(audit->witness.arg, line);
-}
-
-__attribute__((format(printf, 2, 3))) static void
-say_note(struct audit *audit, const char *format, ...)
-{
-	char line[STORE_PATH_MAX + 512];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(line, sizeof(line), format, args);
-	va_end(args);
-	audit->witness.note(audit->witness.arg, line);
+	ear(audit->witness.arg, line);
 }
 
 static void
@@ -272,14 +261,14 @@ say_findings(struct audit *audit)
 		audit->witness.damage(audit->witness.arg, finding->line);
 	}
 	if (torn)
-		say_note(
-			audit,
-			"volume %010u: the batch at %llu, the last of all, is not whole, as a crash leaves "
-			"it: it was never acknowledged, and the next start takes it off",
-			(unsigned)audit->torn_volume, (unsigned long long)audit->torn_start);
+		say(audit, audit->witness.note,
+		    "volume %010u: the batch at %llu, the last of all, is not whole, as a crash leaves "
+		    "it: it was never acknowledged, and the next start takes it off",
+		    (unsigned)audit->torn_volume, (unsigned long long)audit->torn_start);
 	else if (audit->torn_volume != 0)
-		say_damage(audit, "volume %010u: the batch at %llu, the last of all, is not whole",
-			   (unsigned)audit->torn_volume, (unsigned long long)audit->torn_start);
+		say(audit, audit->witness.damage,
+		    "volume %010u: the batch at %llu, the last of all, is not whole",
+		    (unsigned)audit->torn_volume, (unsigned long long)audit->torn_start);
 }
 
 static void
@@ -296,8 +285,8 @@ on_missing(void *arg, uint32_t volume, int err)
 {
 	struct audit *audit = arg;
 
-	say_damage(audit, "volume %010u %s", (unsigned)volume,
-		   err == -ENOENT ? "is missing" : "has a damaged header");
+	say(audit, audit->witness.damage, "volume %010u %s", (unsigned)volume,
+	    err == -ENOENT ? "is missing" : "has a damaged header");
 }
 
 static void
@@ -447,10 +436,11 @@ check_object(void *arg, const struct catalog_row *row)
 	if (err == -ENOMEM)
 		return err;
 	audit->counts.objects_harmed++;
-	say_damage(audit, "object %.*s: %s", (int)row->name.path_length, row->name.path,
-		   err == 0          ? "a part of it is missing"
-		   : err == -EBADMSG ? "its bytes are not those that were uploaded"
-				     : strerror(-err));
+	say(audit, audit->witness.damage, "object %.*s: %s", (int)row->name.path_length,
+	    row->name.path,
+	    err == 0          ? "a part of it is missing"
+	    : err == -EBADMSG ? "its bytes are not those that were uploaded"
+			      : strerror(-err));
 	return 0;
 }
 
@@ -494,13 +484,13 @@ on_difference(void *arg, enum catalog_difference difference, const char *what, b
 
 	switch (difference) {
 	case CATALOG_DIFFERS:
-		say_damage(audit, "catalog: %s is not as the volumes say", what);
+		say(audit, audit->witness.damage, "catalog: %s is not as the volumes say", what);
 		return 0;
 	case CATALOG_ONLY_FIRST:
-		say_damage(audit, "catalog: %s is in the volumes only", what);
+		say(audit, audit->witness.damage, "catalog: %s is in the volumes only", what);
 		return 0;
 	case CATALOG_ONLY_SECOND:
-		say_damage(audit, "catalog: %s is in the catalog only", what);
+		say(audit, audit->witness.damage, "catalog: %s is in the catalog only", what);
 		audit->counts.objects_harmed += is_path;
 		return 0;
 	}
@@ -557,7 +547,7 @@ audit_catalog(struct audit *audit, char *why, size_t why_size)
 	own_file(audit, "catalog.mdb", path);
 	scratch_file(audit, "copy.mdb", copy);
 	if (access(path, F_OK) != 0) {
-		say_note(audit, "there is no catalog: the next start makes it");
+		say(audit, audit->witness.note, "there is no catalog: the next start makes it");
 		return 0;
 	}
 	err = copy_file(path, copy);
@@ -576,7 +566,7 @@ audit_catalog(struct audit *audit, char *why, size_t why_size)
 	while (err == -EAGAIN);
 	inspect_stop(&inspect);
 	if (err == -EBADMSG) {
-		say_damage(audit, "catalog: damaged: %s", how);
+		say(audit, audit->witness.damage, "catalog: damaged: %s", how);
 		return 0;
 	}
 	if (err == -EPROTO)

@@ -8,6 +8,7 @@
 #include <uthash.h>
 
 #include "base/clock.h"
+#include "base/metrics.h"
 
 struct stream {
 	UT_hash_handle hh;
@@ -224,16 +225,6 @@ streams_finished(struct streams *streams, struct stream *stream, const char *pat
 	pthread_mutex_unlock(&streams->lock);
 }
 
-/* Bytes a second; *SAMPLED is what VALUE was MS ago. */
-static int64_t
-rate(int64_t value, int64_t *sampled, int64_t ms)
-{
-	int64_t grown = value - *sampled;
-
-	*sampled = value;
-	return grown * 1000 / ms;
-}
-
 void
 streams_sample(struct streams *streams)
 {
@@ -245,9 +236,10 @@ streams_sample(struct streams *streams)
 	ms = now > streams->sampled_ms ? now - streams->sampled_ms : 1;
 	streams->sampled_ms = now;
 	HASH_ITER (hh, streams->table, stream, tmp) {
-		stream->received_rate =
-			rate(count_of(stream, STREAM_RECEIVED), &stream->sampled_received, ms);
-		stream->sent_rate = rate(count_of(stream, STREAM_SENT), &stream->sampled_sent, ms);
+		stream->received_rate = metric_rate(count_of(stream, STREAM_RECEIVED),
+						    &stream->sampled_received, ms);
+		stream->sent_rate =
+			metric_rate(count_of(stream, STREAM_SENT), &stream->sampled_sent, ms);
 		if (is_busy(stream) || stream->received_rate > 0 || stream->sent_rate > 0)
 			stream->used_ms = now;
 		else if (stream->refs == 0 && now - stream->used_ms > STREAMS_IDLE_MS)
