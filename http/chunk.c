@@ -1,6 +1,7 @@
 #include "http/chunk.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/check.h"
 
@@ -143,4 +144,17 @@ chunk_framing(struct chunk *chunk, const char *data, size_t length)
 		n++;
 	}
 	return (ssize_t)n;
+}
+
+size_t
+chunk_size_line(char line[CHUNK_SIZE_LINE_MAX], uint64_t length)
+{
+	unsigned digits = 1;
+
+	while (digits < 16 && length >> (4 * digits) != 0)
+		digits++;
+	for (unsigned i = digits; i-- > 0; length >>= 4)
+		line[i] = "0123456789abcdef"[length & 15];
+	memcpy(line + digits, "\r\n", 2);
+	return digits + 2;
 }

@@ -98,6 +98,7 @@ conn_new(struct face *face)
 	bufferevent_incref(conn->bev);
 	conn->worker = face->worker;
 	conn->admin = face->kind == FACE_ADMIN;
+	conn->fd = -1;
 	conn->state = CONN_HEAD;
 	conn_expect_head(conn);
 	metric_add(METRIC_connections_total, 1);
@@ -108,9 +109,11 @@ conn_new(struct face *face)
 }
 
 int
-conn_fd(const struct conn *conn)
+conn_fd(struct conn *conn)
 {
-	return bufferevent_getfd(conn->bev);
+	if (conn->fd < 0)
+		conn->fd = bufferevent_getfd(conn->bev); /* evhttp gives it one after conn_new */
+	return conn->fd;
 }
 
 static void

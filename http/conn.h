@@ -51,6 +51,7 @@ struct conn {
 	enum conn_state state;
 	int64_t deadline_ms; /* mono: of the head, or of lingering */
 	struct bufferevent *bev;
+	int fd; /* conn_fd's: bev's, which is far away; negative before that was asked */
 	struct ssl_st *ssl;              /* transport.c's: bev's, or NULL for a plain socket */
 	struct tls_client client;        /* of conn_client_certificate */
 	struct evhttp_connection *evcon; /* from its first request on */
@@ -139,7 +140,7 @@ void conn_close_all(struct worker *worker);
 /* Frees the dead. */
 void conn_reap(struct worker *worker);
 
-int conn_fd(const struct conn *conn);
+int conn_fd(struct conn *conn);
 
 /* The name in the certificate that the client proved to have, and that tls_client_ca vouches for now; NULL if none. */
 const char *conn_client_certificate(struct conn *conn);

@@ -2,13 +2,13 @@
 
 #include <errno.h>
 #include <event2/event_struct.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "http/chunk.h"
 #include "http/reply.h"
 #include "http/transport.h"
 #include "storage/object.h"
@@ -29,23 +29,25 @@ enum live_state {
 
 enum live_event { LIVE_CHANGED, LIVE_WRITABLE, LIVE_STUCK, LIVE_WARM, LIVE_GONE };
 
+/* What each part needs of each reader comes first, close together: with thousands of them none of it is in a
+ * cache when it is needed, and each line of it is waited for. */
 struct live {
+	struct object_watcher watcher;
 	struct conn *conn; /* NULL when ORPHAN */
-	struct worker *worker;
 	struct object *object;
 	enum live_state state;
 	bool chunked;
+	bool flushed; /* nothing is, or comes, into the output any more; see pump */
 	struct object_cursor cursor;
-	struct object_watcher watcher;
+	uint64_t end;         /* of what was asked for, or LIVE_OPEN */
+	uint64_t offset;      /* where in the object the present chunk begins */
+	uint64_t length;      /* of its data; 0 between chunks */
+	uint64_t sent;        /* of its line, data and CRLF together */
+	uint64_t line_length; /* 0 for HTTP/1.0 */
+	uint64_t uncounted;   /* bytes sent that the stream does not know of */
+	struct worker *worker;
 	struct object_warm warm;
 	struct event writable;
-	uint64_t end;       /* of what was asked for, or LIVE_OPEN */
-	uint64_t offset;    /* where in the object the present chunk begins */
-	uint64_t length;    /* of its data; 0 between chunks */
-	uint64_t uncounted; /* bytes sent that the stream does not know of */
-	uint64_t sent;      /* of its line, data and CRLF together */
-	char line[20];
-	uint64_t line_length; /* 0 for HTTP/1.0 */
 };
 
 static void step(struct live *live, enum live_event event);
@@ -119,12 +121,11 @@ warm(struct live *live, uint64_t offset)
 static void
 begin_chunk(struct live *live, uint64_t available)
 {
+	char line[CHUNK_SIZE_LINE_MAX];
+
 	live->length = available < PART_MAX ? available : PART_MAX;
 	live->sent = 0;
-	live->line_length = 0;
-	if (live->chunked)
-		live->line_length = (uint64_t)snprintf(live->line, sizeof(live->line), "%llx\r\n",
-						       (unsigned long long)live->length);
+	live->line_length = live->chunked ? chunk_size_line(line, live->length) : 0;
 }
 
 /* Where DONE stands within a piece of LENGTH bytes that begins at START. */
@@ -136,19 +137,22 @@ within(uint64_t done, uint64_t start, uint64_t length)
 	return done - start < length ? done - start : length;
 }
 
-/* What is left of the chunk, as far as it can be viewed now. *VIEW_COUNT views are to be released; the
- * result is what object_view said last, 0 when all of the chunk is there. */
+/* What is left of the chunk, as far as it can be viewed now; TEXT is where its size line may be made.
+ * *VIEW_COUNT views are to be released; the result is what object_view said last, 0 when all of the chunk is
+ * there. */
 static int
-gather(struct live *live, struct iovec *iov, int *iov_count, struct object_view *views,
-       unsigned *view_count)
+gather(struct live *live, char text[CHUNK_SIZE_LINE_MAX], struct iovec *iov, int *iov_count,
+       struct object_view *views, unsigned *view_count)
 {
 	uint64_t line = within(live->sent, 0, live->line_length);
 	uint64_t data = within(live->sent, live->line_length, live->length);
 	uint64_t end = within(live->sent, live->line_length + live->length, 2);
 	int n = 0, rc = 0;
 
-	if (line < live->line_length)
-		iov[n++] = (struct iovec){live->line + line, (size_t)(live->line_length - line)};
+	if (line < live->line_length) {
+		chunk_size_line(text, live->length);
+		iov[n++] = (struct iovec){text + line, (size_t)(live->line_length - line)};
+	}
 	*view_count = 0;
 	while (data < live->length && *view_count < VIEWS_MAX) {
 		struct object_view *view = &views[*view_count];
@@ -173,13 +177,14 @@ gather(struct live *live, struct iovec *iov, int *iov_count, struct object_view 
 static int
 send_some(struct live *live)
 {
+	char text[CHUNK_SIZE_LINE_MAX];
 	struct iovec iov[VIEWS_MAX + 2];
 	struct object_view views[VIEWS_MAX];
 	unsigned view_count;
 	int iov_count;
 	size_t wanted = 0;
 	ssize_t n;
-	int rc = gather(live, iov, &iov_count, views, &view_count);
+	int rc = gather(live, text, iov, &iov_count, views, &view_count);
 
 	if (rc != 0 && view_count == 0) {
 		uint64_t data = within(live->sent, live->line_length, live->length);
@@ -229,9 +234,13 @@ pump(struct live *live)
 	uint64_t budget = TURN_MAX;
 
 	live->state = LIVE_SENDING;
-	if (!transport_flush(live->conn)) {
-		block(live);
-		return;
+	if (!live->flushed) {
+		if (!transport_flush(live->conn)) {
+			block(live);
+			return;
+		}
+		/* That was the head, and whatever evhttp had. We queue nothing ourselves, but TLS may. */
+		live->flushed = !transport_queues(live->conn);
 	}
 	for (;;) {
 		/* A status other than LIVE comes with the final length, so looking once suffices. */

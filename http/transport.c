@@ -24,7 +24,7 @@ _Static_assert(RECORD_MAX <= WORKER_SCRATCH, "a record fits into the scratch");
 /* ---- opening ---- */
 
 static void
-log_failure(const struct conn *conn, const char *reason)
+log_failure(struct conn *conn, const char *reason)
 {
 	struct listen_address peer = {.length = sizeof(peer.sa)};
 	char text[LISTEN_TEXT_MAX] = "unknown";
@@ -39,7 +39,7 @@ log_failure(const struct conn *conn, const char *reason)
 static void
 on_handshake(const SSL *ssl, int where, int ok)
 {
-	const struct conn *conn = SSL_get_app_data(ssl);
+	struct conn *conn = SSL_get_app_data(ssl);
 	unsigned long error = ERR_peek_error(); /* the first, which is the cause of the rest */
 
 	if (conn == NULL)
@@ -357,6 +357,12 @@ transport_flush(struct conn *conn)
 		return true;
 	/* What OpenSSL was asked to write before, only libevent can ask again. */
 	return conn->ssl == NULL && flush_plain(conn, output);
+}
+
+bool
+transport_queues(const struct conn *conn)
+{
+	return conn->ssl != NULL;
 }
 
 /* ---- the end ---- */

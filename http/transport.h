@@ -52,6 +52,9 @@ void transport_say(struct conn *conn, const char *text, size_t length);
 /* Tries to send what is queued. True when nothing is left. */
 bool transport_flush(struct conn *conn);
 
+/* transport_send may queue some of what it says that it sent. */
+bool transport_queues(const struct conn *conn);
+
 /* evhttp queued something, and is to hear when all of it is sent. */
 void transport_queued(struct conn *conn);
 

@@ -77,6 +77,11 @@ deliver(struct letter *letter)
 		struct object_watcher *watcher = slot->next;
 
 		slot->next = watcher->next;
+		/* Its neighbour's memory comes while it is at work, which mostly is a system call. */
+		if (slot->next != NULL) {
+			__builtin_prefetch(slot->next);
+			__builtin_prefetch((const char *)slot->next + 64);
+		}
 		watcher->wake(watcher);
 	}
 	if (slot->watchers == NULL) {

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -180,6 +181,27 @@ size_lines_and_trailers_are_bounded(void **state)
 	assert_int_equal(feed(&chunk, text, 8, &taken), -EPROTO);
 }
 
+static void
+a_size_line_is_what_printf_makes_of_it(void **state)
+{
+	uint64_t length = 1;
+
+	(void)state;
+	for (unsigned bit = 0; bit <= 64; bit++, length = bit < 64 ? (uint64_t)1 << bit : 0) {
+		uint64_t lengths[] = {length - 1, length, length + 1, length | 0x5a5};
+
+		for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+			char line[CHUNK_SIZE_LINE_MAX], expected[32];
+			size_t n = chunk_size_line(line, lengths[i]);
+
+			snprintf(expected, sizeof(expected), "%llx\r\n",
+				 (unsigned long long)lengths[i]);
+			assert_int_equal(n, strlen(expected));
+			assert_memory_equal(line, expected, n);
+		}
+	}
+}
+
 int
 main(void)
 {
@@ -189,6 +211,7 @@ main(void)
 		cmocka_unit_test(a_body_is_not_done_before_its_last_byte),
 		cmocka_unit_test(malformed_chunks_are_refused_however_they_are_cut),
 		cmocka_unit_test(size_lines_and_trailers_are_bounded),
+		cmocka_unit_test(a_size_line_is_what_printf_makes_of_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
