@@ -13,7 +13,8 @@
 
 #include "http/slice.h"
 
-#define BACKLOG 4096 /* the kernel's somaxconn limits it further */
+#define BACKLOG 4096      /* the kernel's somaxconn limits it further */
+#define UNSENT_MAX 262144 /* bytes that the kernel holds for a reader before it sends them */
 
 int
 listen_parse(const char *text, struct listen_address *out)
@@ -62,6 +63,18 @@ set(int fd, int level, int name)
 	return setsockopt(fd, level, name, &one, sizeof(one));
 }
 
+/* What accepted sockets inherit. Parts of live objects are small and urgent. And what a reader does not take stays in the
+ * object, where all share it: by itself the kernel would copy up to 4 MiB for each one that is slow. */
+static int
+set_inherited(int fd)
+{
+	const int unsent = UNSENT_MAX;
+
+	if (set(fd, IPPROTO_TCP, TCP_NODELAY) != 0 || set(fd, SOL_SOCKET, SO_KEEPALIVE) != 0)
+		return -1;
+	return setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+}
+
 int
 listen_open(struct listen_address *address, bool first, int *out)
 {
@@ -69,9 +82,7 @@ listen_open(struct listen_address *address, bool first, int *out)
 
 	if (fd < 0)
 		return -errno;
-	/* Accepted sockets inherit TCP_NODELAY: parts of live objects are small and urgent. */
-	if (set(fd, SOL_SOCKET, SO_REUSEADDR) != 0 || set(fd, IPPROTO_TCP, TCP_NODELAY) != 0 ||
-	    set(fd, SOL_SOCKET, SO_KEEPALIVE) != 0 ||
+	if (set(fd, SOL_SOCKET, SO_REUSEADDR) != 0 || set_inherited(fd) != 0 ||
 	    (address->sa.ss_family == AF_INET6 && set(fd, IPPROTO_IPV6, IPV6_V6ONLY) != 0) ||
 	    (!first && set(fd, SOL_SOCKET, SO_REUSEPORT) != 0) ||
 	    bind(fd, (struct sockaddr *)&address->sa, address->length) != 0 ||
@@ -100,8 +111,7 @@ listen_adopt(int fd, struct listen_address *address)
 	    (got.sa.ss_family != AF_INET && got.sa.ss_family != AF_INET6))
 		return -EINVAL;
 	flags = fcntl(fd, F_GETFL);
-	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
-	    set(fd, IPPROTO_TCP, TCP_NODELAY) != 0 || set(fd, SOL_SOCKET, SO_KEEPALIVE) != 0)
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 || set_inherited(fd) != 0)
 		return -errno;
 	*address = got;
 	return 0;

@@ -1,6 +1,8 @@
 /* listen_test.c - addresses, and ports that are shared with nobody else. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -108,6 +110,47 @@ what_does_not_listen_on_tcp_is_not_adopted(void **state)
 	assert_int_equal(listen_adopt(ends[0], &address), -EBADF);
 }
 
+/* How many bytes a connection to LISTENER takes for a client that reads none. */
+static size_t
+bytes_for_nobody(int listener, const struct listen_address *address)
+{
+	static const char zeros[65536];
+	int client = socket(AF_INET, SOCK_STREAM, 0), small = 4096, server;
+	size_t sum = 0;
+	ssize_t n;
+
+	assert_true(client >= 0);
+	assert_int_equal(setsockopt(client, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+	assert_int_equal(connect(client, (const struct sockaddr *)&address->sa, address->length),
+			 0);
+	server = accept(listener, NULL, NULL);
+	assert_true(server >= 0);
+	while ((n = send(server, zeros, sizeof(zeros), MSG_DONTWAIT)) > 0)
+		sum += (size_t)n;
+	assert_int_equal(errno, EAGAIN);
+	close(server);
+	close(client);
+	return sum;
+}
+
+static void
+who_reads_nothing_does_not_fill_the_memory_of_the_kernel(void **state)
+{
+	struct listen_address address, other;
+	int fd, huge = 0;
+
+	(void)state;
+	assert_int_equal(listen_parse("127.0.0.1:0", &address), 0);
+	assert_int_equal(listen_open(&address, true, &fd), 0);
+	assert_in_range(bytes_for_nobody(fd, &address), 65536, 600000);
+	/* one that is inherited, from somebody who does not care */
+	assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &huge, sizeof(huge)), 0);
+	assert_in_range(bytes_for_nobody(fd, &address), 600001, 1 << 30);
+	assert_int_equal(listen_adopt(fd, &other), 0);
+	assert_in_range(bytes_for_nobody(fd, &address), 65536, 600000);
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -117,6 +160,7 @@ main(void)
 		cmocka_unit_test(sockets_of_one_server_share_a_port_and_others_do_not_get_it),
 		cmocka_unit_test(a_socket_of_somebody_else_is_used_as_it_is),
 		cmocka_unit_test(what_does_not_listen_on_tcp_is_not_adopted),
+		cmocka_unit_test(who_reads_nothing_does_not_fill_the_memory_of_the_kernel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
