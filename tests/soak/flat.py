@@ -11,7 +11,7 @@ import shutil
 import statistics
 import subprocess
 
-PANELS = (("memory", "catalog"), ("disk",), ("descriptors", "volumes"), ("read p50", "read p99"))
+PANELS = (("memory", "catalog"), ("disk", "disk beyond"), ("descriptors", "volumes"), ("read p50", "read p99"))
 
 
 class Line:

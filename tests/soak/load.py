@@ -96,6 +96,7 @@ class Segment:
     def __init__(self, path):
         self.path, self.begin = path, time.monotonic()
         self.sent = 0        # bytes that the daemon may have
+        self.seen = 0        # bytes that it has for certain: a viewer got them
         self.ended = False   # its last byte went out: its size is SENT
         self.acked = False
         self.dying = False   # its DELETE went out
@@ -213,6 +214,12 @@ class Load:
             await asyncio.sleep(0.02)
             self.late = max(self.late, time.monotonic() - begin - 0.02)
 
+    def living(self):
+        """Bytes of what was sent, and neither expired nor was deleted."""
+        young = time.monotonic() - self.ttl
+        return sum(segment.sent for channel in self.channels for segment in channel.segments.values()
+                   if segment.begin > young and not segment.gone)
+
     def late_ms(self):
         late, self.late = self.late, 0.0
         return late * 1000
@@ -239,7 +246,7 @@ class Load:
     async def follow(self, connection, channel, number, leave, from_middle):
         """Reads a segment that grows, or is about to begin; False: left before its end."""
         path = f"{channel.folder}{number}.m4s"
-        offset = channel.segments[number].sent // 2 if from_middle else 0
+        offset = channel.segments[number].seen // 2 if from_middle else 0
         connection.send("GET", path, *([f"Range: bytes={offset}-"] if offset else []))
         status, headers = await connection.head()
         demand(status == (206 if offset else 200), "GET", path, "from", offset, status)
@@ -248,6 +255,7 @@ class Load:
             demand(part == content(path, offset, offset + len(part)), path, "has other bytes at", offset)
             offset += len(part)
             demand(offset <= segment.sent, path, "has", offset, "bytes of", segment.sent)
+            segment.seen = max(segment.seen, offset)
             self.counts["bytes read live"] += len(part)
             if time.monotonic() > leave:
                 return False

@@ -42,8 +42,8 @@ rule "/soak/*" {{ ttl = {TTL}s  hold = 10s }}
 """
 
 LINES = (
-    Line("memory", "MiB", 0.05, 2), Line("descriptors", "", 0.10, 10), Line("disk", "MiB", 0.10, VOLUME_MIB),
-    Line("volumes", "", 0.10, 2), Line("catalog", "MiB", 0.10, 1), Line("CPU", "s/s", 0.15, 0.02),
+    Line("memory", "MiB", 0.05, 2), Line("descriptors", "", 0.10, 10), Line("disk", "MiB"),
+    Line("disk beyond", "MiB", 0.10, 2 * VOLUME_MIB), Line("volumes", ""), Line("catalog", "MiB", 0.10, 1), Line("CPU", "s/s", 0.15, 0.02),
     Line("read p50", "ms", 0.25, 0.5), Line("read p99", "ms", 0.50, 10), Line("stored p50", "ms"),
     Line("stored p99", "ms"), Line("load is late", "ms"))
 
@@ -96,12 +96,13 @@ class Sampler:
     async def sample(self):
         await self.metrics()
         pid, now = self.server.process.pid, time.monotonic()
+        disk = self.value("spillway_disk_used_bytes") / MIB
         cpu = cpu_seconds(pid)
         read, stored = self.latency("spillway_write_to_read_seconds"), self.latency("spillway_acknowledge_seconds")
         if self.last_at is not None:
             self.lines.add(now - self.begin, {
                 "memory": self.server.rss_anon() / MIB, "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
-                "disk": self.value("spillway_disk_used_bytes") / MIB, "volumes": self.value("spillway_volumes"),
+                "disk": disk, "disk beyond": disk - self.load.living() / MIB, "volumes": self.value("spillway_volumes"),
                 "catalog": os.stat(os.path.join(self.server.data, "catalog.mdb")).st_blocks * 512 / MIB,
                 "CPU": (cpu - self.last_cpu) / (now - self.last_at),
                 "read p50": read[0], "read p99": read[1], "stored p50": stored[0], "stored p99": stored[1],
@@ -128,7 +129,8 @@ def report(sampler, load, seconds, what):
             f"{processor()}, {os.cpu_count()} cores, Linux {platform.release()}, "
             f"load {os.getloadavg()[0]:.1f} at the end",
             f"repeat with: make soak SOAK_SECONDS={SECONDS} SOAK_CHANNELS={CHANNELS}", "",
-            "read: from a byte's arrival to its way out to a reader; stored: from an upload's last byte to its 201.",
+            "read: from a byte's arrival to its way out to a reader; stored: from an upload's last byte to its 201;",
+            "disk beyond: what is taken for more than the bytes that neither expired nor were deleted.",
             "A line is flat if it rises in the second half by no more than the limit (flat.py has the rule).", "",
             *lines.table(), "", *load.told(),
             f"the daemon: {value('spillway_expired_total')} objects expired, {value('spillway_spilled_total')} spilled, "
