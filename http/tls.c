@@ -85,6 +85,17 @@ load_key(SSL_CTX *context, const struct tls_config *config, char *why, size_t wh
 	return explain(file, "private key", why, why_size);
 }
 
+/* The lists of revoked certificates that stand in the file must not be there for nothing. */
+static void
+heed_revocations(X509_STORE *store)
+{
+	STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(store);
+
+	for (int i = 0; i < sk_X509_OBJECT_num(objects); i++)
+		if (X509_OBJECT_get_type(sk_X509_OBJECT_value(objects, i)) == X509_LU_CRL)
+			X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+}
+
 /* Clients may send a certificate; one that is not good ends the handshake. */
 static int
 load_client_ca(SSL_CTX *context, const char *file, char *why, size_t why_size)
@@ -95,6 +106,7 @@ load_client_ca(SSL_CTX *context, const char *file, char *why, size_t why_size)
 		sk_X509_NAME_pop_free(names, X509_NAME_free);
 		return explain(file, "certificate", why, why_size);
 	}
+	heed_revocations(SSL_CTX_get_cert_store(context));
 	SSL_CTX_set_client_CA_list(context, names);
 	SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
 	return 0;

@@ -19,8 +19,8 @@ enum tls_version { TLS_VERSION_1_2, TLS_VERSION_1_3 };
 struct tls_config {
 	const char *certificate; /* PEM file: ours, and those between it and the root */
 	const char *key;         /* PEM file, not encrypted; NULL: it is in certificate too */
-	const char
-		*client_ca; /* PEM file: who signs clients' certificates; NULL: none is asked for */
+	const char *
+		client_ca; /* PEM file: who signs clients' certificates, and which they revoked; NULL: none is asked for */
 	enum tls_version min_version;
 };
 

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 
-BRIEF = """[ca]
+LEDGER = """[ca]
 default_ca = here
 [here]
 database = {stem}.db
@@ -54,12 +54,26 @@ class Authority:
                 "-set_serial", str(self.count), "-days", str(days), "-extfile", stem + ".ext", "-out", stem + ".pem")
         return stem + ".pem", stem + ".key"
 
-    def sign_briefly(self, stem, seconds):
-        """openssl-x509(1) knows days only."""
+    def open_ledger(self, stem):
         os.mkdir(stem)
-        for name, text in ((".db", ""), (".serial", f"{self.count:02x}\n"), (".cnf", BRIEF.format(stem=stem))):
+        for name, text in ((".db", ""), (".serial", f"{self.count:02x}\n"), (".cnf", LEDGER.format(stem=stem))):
             with open(stem + name, "w", encoding="ascii") as file:
                 file.write(text)
+
+    def revocations(self, *certificates):
+        """The path of a list with CERTIFICATES."""
+        self.count += 1
+        stem = self.file(str(self.count))
+        self.open_ledger(stem)
+        ca = ("ca", "-config", stem + ".cnf", "-cert", self.certificate, "-keyfile", self.key)
+        for certificate in certificates:
+            openssl(*ca, "-revoke", certificate)
+        openssl(*ca, "-gencrl", "-crldays", "2", "-out", stem + ".crl")
+        return stem + ".crl"
+
+    def sign_briefly(self, stem, seconds):
+        """openssl-x509(1) knows days only."""
+        self.open_ledger(stem)
         end = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + seconds))
         openssl("ca", "-batch", "-config", stem + ".cnf", "-in", stem + ".csr", "-cert", self.certificate,
                 "-keyfile", self.key, "-enddate", end, "-extfile", stem + ".ext", "-out", stem + ".pem")

@@ -426,14 +426,13 @@ class WhoMayLater(ByTls):
 
     CONFIG = f'tls_client_ca = "{AUTHORITY.certificate}"\n'
 
-    def write(self, rule, authority=AUTHORITY):
+    def write(self, rule, authority=AUTHORITY, file=None):
         self.server.write_config(f'listen_tls = "127.0.0.1:0"\ntls_certificate = "{CERTIFICATE}"\n'
-                                 f'tls_key = "{KEY}"\ntls_client_ca = "{authority.certificate}"\n{rule}')
+                                 f'tls_key = "{KEY}"\ntls_client_ca = "{file or authority.certificate}"\n{rule}')
         return self.server.reload()
 
-    def connect_as(self, client, authority=AUTHORITY):
-        context = AUTHORITY.context(client)
-        connection = self.server.connect(tls=context)
+    def connect_as(self, client):
+        connection = self.server.connect(tls=AUTHORITY.context(client))
         self.addCleanup(connection.close)
         return connection
 
@@ -460,6 +459,24 @@ class WhoMayLater(ByTls):
         self.assertEqual(self.connect_as(stranger.issue("encoder", extension=CLIENT)).put(target, b"x").status, 204)
         self.assertRegex(self.write(any_of_them), "reloaded")
         self.assertEqual(connection.put(target, b"x").status, 204)
+
+    def test_what_was_revoked_is_refused(self):
+        rule = 'rule "*" { write_certificate = any }\n'
+        good, bad = (AUTHORITY.issue("encoder", extension=CLIENT) for _ in range(2))
+        self.assertRegex(self.write(rule), "reloaded")
+        connections = [self.connect_as(client) for client in (good, bad)]
+        for connection in connections:
+            self.assertIn(connection.put(self.path("a"), b"x").status, (201, 204))
+        both = AUTHORITY.file("with_crl.pem")
+        with open(both, "w", encoding="ascii") as out:
+            for name in (AUTHORITY.certificate, AUTHORITY.revocations(bad[0])):
+                with open(name, encoding="ascii") as file:
+                    out.write(file.read())
+        self.assertRegex(self.write(rule, file=both), "reloaded")
+        self.assertEqual([connection.put(self.path("a"), b"x").status for connection in connections], [204, 403])
+        self.assertEqual(self.connect_as(good).put(self.path("a"), b"x").status, 204)
+        with self.assertRaisesRegex(ssl.SSLError, "(?i)revoked"):
+            self.connect_as(bad).sock.recv(1)
 
     def test_who_expires_may_not_go_on(self):
         self.assertRegex(self.write('rule "*" { write_certificate = any }\n'), "reloaded")
