@@ -418,7 +418,8 @@ rule "/away/*"      {{ write_certificate = any  write_from = "10.0.0.0/8" }}
             done = run("ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=64x64:rate=10",
                        "-t", "1", *more, "-method", "PUT", url + name)
             self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertEqual(self.get("/live/main/" + name).status, 200)
+            with self.server.connect() as asker:  # it was let in; its last bytes may not be here yet
+                wait_until(lambda a=asker, n=name: a.request("HEAD", "/live/main/" + n).status == 200, name)
 
 
 class WhoMayLater(ByTls):
