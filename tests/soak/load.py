@@ -249,6 +249,13 @@ class Load:
         offset = channel.segments[number].seen // 2 if from_middle else 0
         connection.send("GET", path, *([f"Range: bytes={offset}-"] if offset else []))
         status, headers = await connection.head()
+        if status == 416 and from_middle:
+            # What was sent may not have arrived by half; then the daemon says how far it is.
+            arrived = int(headers["content-range"].removeprefix("bytes */"))
+            demand(arrived < offset, "GET", path, "from", offset, status, "at", arrived)
+            async for _ in connection.parts(headers):
+                pass
+            return True
         demand(status == (206 if offset else 200), "GET", path, "from", offset, status)
         async for part in connection.parts(headers):
             segment = channel.segments[number]
