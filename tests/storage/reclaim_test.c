@@ -1,6 +1,7 @@
 /* reclaim_test.c - disk space comes back, and nothing else with it: what was deleted or replaced stays so
  * after any number of volumes is gone, and what was acknowledged is still there.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -233,13 +234,16 @@ static void
 a_kill_between_unlink_and_commit_is_nothing_to_speak_of(void **state)
 {
 	struct fixture *f = *state;
+	char path[256];
 
 	assert_int_equal(fixture_put(f, "/a", PUBLISH_LIVE, 1, MIB), 201);
 	fixture_reopen(f);
 	assert_int_equal(fixture_put(f, "/a", PUBLISH_LIVE, 2, MIB), 204);
 	fixture_settle(f);
 	fixture_crash_to(f, "killed");
-	fixture_remove(f, "volumes/0000000001.vol");
+	snprintf(path, sizeof(path), "%s/volumes/0000000001.vol", f->data);
+	/* On a busy machine the reclaimer may have been there before: then it is as it should be, too. */
+	assert_true(unlink(path) == 0 || errno == ENOENT);
 	fixture_open(f);
 	assert_int_equal(fixture_put(f, "/b", PUBLISH_LIVE, 3, MIB), 201);
 	let_reclaim(f);
