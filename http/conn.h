@@ -54,6 +54,7 @@ struct conn {
 	int fd; /* conn_fd's: bev's, which is far away; negative before that was asked */
 	struct ssl_st *ssl;              /* transport.c's: bev's, or NULL for a plain socket */
 	struct tls_client client;        /* of conn_client_certificate */
+	bool has_ticket;                 /* to resume its session of TLS with */
 	struct evhttp_connection *evcon; /* from its first request on */
 	struct evhttp_request *evreq;    /* while BUSY, unless the reply is direct */
 	struct event *linger;            /* while LINGER */

@@ -142,6 +142,8 @@ configure(SSL_CTX *context, enum tls_version min_version)
 	/* Thousands of readers wait: no 32 KiB of buffers for each. */
 	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+	/* See tls_give_ticket. */
+	SSL_CTX_set_num_tickets(context, 0);
 	SSL_CTX_set_session_id_context(context, name, sizeof(name) - 1);
 	SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
 }
@@ -257,6 +259,13 @@ tls_accept(struct tls *tls)
 	ssl = SSL_new(tls->current);
 	pthread_mutex_unlock(&tls->lock);
 	return ssl;
+}
+
+void
+tls_give_ticket(SSL *ssl)
+{
+	SSL_new_session_ticket(ssl); /* fails before TLS 1.3, whose handshake has given one */
+	ERR_clear_error();
 }
 
 /* ---- clients ---- */

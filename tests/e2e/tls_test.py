@@ -174,6 +174,20 @@ class Speaking(ByTls):
             other.request("DELETE", self.path("a"))
         self.assertEqual(reader.read_until_cut(), b"some")
 
+    def test_a_sender_that_never_reads_loses_nothing(self):
+        """As ffmpeg: what it has not read when it closes makes a reset of that, which eats what it sent last."""
+        body = pattern(1_000_000)
+        for number in range(5):
+            client = self.server.connect(tls=AUTHORITY.context(version=ssl.TLSVersion.TLSv1_3))
+            client.begin_put(self.path(number))
+            client.send_chunk(body)
+            client.send(b"0\r\n\r\n")
+            client.close()
+        for number in range(5):
+            with self.server.connect() as asker:
+                wait_until(lambda a=asker, n=number: a.request("HEAD", self.path(n))["Content-Length"] == "1000000",
+                           "all of it")
+
     def test_a_hundred_readers_of_one_growing_object(self):
         body = pattern(2_000_000)
         writer = self.writer(self.path("a"))
