@@ -115,6 +115,8 @@ range_resolve_growing(const struct range_spec *spec, uint64_t length, uint64_t *
 		return -EINVAL;
 	if (spec->first > length)
 		return -ERANGE;
+	if (spec->first >= VERY_LARGE)
+		return -EINVAL; /* what is behind it has no last position that could be told */
 	if (spec->last == RANGE_OPEN) {
 		snprintf(last, sizeof(last), "%llu", (unsigned long long)VERY_LARGE);
 	} else if (spec->last >= VERY_LARGE) {

@@ -67,7 +67,8 @@ check_growing(const struct range_spec *spec, uint64_t length)
 	int rc = range_resolve_growing(spec, length, &first, &end, positions);
 
 	if (rc != 0) {
-		CHECK(spec->suffix || spec->first > length || spec->last_text.length > 70);
+		CHECK(spec->suffix || spec->first > length || spec->last_text.length > 70 ||
+		      spec->first >= (UINT64_C(1) << 53) - 1);
 		return;
 	}
 	CHECK(first == spec->first && first <= length && end > first);
