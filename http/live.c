@@ -38,13 +38,14 @@ struct live {
 	enum live_state state;
 	bool chunked;
 	bool flushed; /* nothing is, or comes, into the output any more; see pump */
+	int fd;       /* of transport_socket */
 	struct object_cursor cursor;
 	uint64_t end;         /* of what was asked for, or LIVE_OPEN */
 	uint64_t offset;      /* where in the object the present chunk begins */
 	uint64_t length;      /* of its data; 0 between chunks */
 	uint64_t sent;        /* of its line, data and CRLF together */
 	uint64_t line_length; /* 0 for HTTP/1.0 */
-	uint64_t uncounted;   /* bytes sent that the stream does not know of */
+	uint64_t uncounted;   /* bytes sent that nobody was told of; see count */
 	struct worker *worker;
 	struct object_warm warm;
 	struct event writable;
@@ -52,11 +53,22 @@ struct live {
 
 static void step(struct live *live, enum live_event event);
 
+/* Tells who wants to know how much was sent. Not after each part: the stream's count is all its readers', and the
+ * connection's is far away. */
+static void
+count(struct live *live)
+{
+	metric_add(METRIC_sent_bytes_total, (int64_t)live->uncounted);
+	stream_add(object_stream(live->object), STREAM_SENT, (int64_t)live->uncounted);
+	live->conn->access.sent += live->uncounted;
+	live->uncounted = 0;
+}
+
 static void
 release(struct live *live)
 {
+	count(live);
 	stream_add(object_stream(live->object), STREAM_READERS, -1);
-	stream_add(object_stream(live->object), STREAM_SENT, (int64_t)live->uncounted);
 	object_cursor_reset(&live->cursor);
 	object_unwatch(&live->watcher);
 	event_del(&live->writable);
@@ -68,17 +80,6 @@ release(struct live *live)
 		live->conn = NULL;
 	}
 	metric_add(METRIC_live_readers, -1);
-}
-
-/* All readers of a stream count in one place: not each part is worth a fight over its cache line. */
-static void
-count_sent(struct live *live, uint64_t bytes)
-{
-	live->uncounted += bytes;
-	if (live->uncounted < COUNT_EVERY)
-		return;
-	stream_add(object_stream(live->object), STREAM_SENT, (int64_t)live->uncounted);
-	live->uncounted = 0;
 }
 
 static void
@@ -195,7 +196,8 @@ send_some(struct live *live)
 	}
 	for (int i = 0; i < iov_count; i++)
 		wanted += iov[i].iov_len;
-	n = transport_send(live->conn, iov, iov_count);
+	n = live->fd >= 0 ? transport_send_plain(live->fd, iov, iov_count)
+			  : transport_send(live->conn, iov, iov_count);
 	for (unsigned i = 0; i < view_count; i++)
 		object_view_release(&views[i]);
 	if (n < 0)
@@ -240,7 +242,7 @@ pump(struct live *live)
 			return;
 		}
 		/* That was the head, and whatever evhttp had. We queue nothing ourselves, but TLS may. */
-		live->flushed = !transport_queues(live->conn);
+		live->flushed = live->fd >= 0;
 	}
 	for (;;) {
 		/* A status other than LIVE comes with the final length, so looking once suffices. */
@@ -276,9 +278,9 @@ pump(struct live *live)
 			return;
 		}
 		if (chunk_is_out(live)) {
-			metric_add(METRIC_sent_bytes_total, (int64_t)live->length);
-			live->conn->access.sent += live->length;
-			count_sent(live, live->length);
+			live->uncounted += live->length;
+			if (live->uncounted >= COUNT_EVERY)
+				count(live);
 			budget -= live->length < budget ? live->length : budget;
 			live->offset += live->length;
 			live->length = 0;
@@ -374,6 +376,7 @@ live_start(struct conn *conn, struct object *object, int code, uint64_t first, u
 	}
 	live->conn = conn;
 	live->worker = conn->worker;
+	live->fd = transport_socket(conn);
 	live->object = object;
 	live->offset = first;
 	live->end = end;

@@ -307,14 +307,25 @@ transport_bound_input(struct conn *conn)
 
 /* ---- output ---- */
 
+int
+transport_socket(struct conn *conn)
+{
+	return conn->ssl == NULL ? conn_fd(conn) : -1;
+}
+
 ssize_t
-transport_send(struct conn *conn, struct iovec *iov, int count)
+transport_send_plain(int fd, struct iovec *iov, int count)
 {
 	const struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)count};
 
-	if (conn->ssl != NULL)
-		return tls_send(conn, iov, count);
-	return result(sendmsg(conn_fd(conn), &message, MSG_NOSIGNAL | MSG_DONTWAIT));
+	return result(sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+
+ssize_t
+transport_send(struct conn *conn, struct iovec *iov, int count)
+{
+	return conn->ssl != NULL ? tls_send(conn, iov, count)
+				 : transport_send_plain(conn_fd(conn), iov, count);
 }
 
 ssize_t
@@ -357,12 +368,6 @@ transport_flush(struct conn *conn)
 		return true;
 	/* What OpenSSL was asked to write before, only libevent can ask again. */
 	return conn->ssl == NULL && flush_plain(conn, output);
-}
-
-bool
-transport_queues(const struct conn *conn)
-{
-	return conn->ssl != NULL;
 }
 
 /* ---- the end ---- */

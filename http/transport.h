@@ -52,8 +52,12 @@ void transport_say(struct conn *conn, const char *text, size_t length);
 /* Tries to send what is queued. True when nothing is left. */
 bool transport_flush(struct conn *conn);
 
-/* transport_send may queue some of what it says that it sent. */
-bool transport_queues(const struct conn *conn);
+/* The descriptor, if what is sent needs nothing else of CONN and is never queued: a plain socket. Else -1. Who sends
+ * to thousands has it at hand, and leaves their connections alone. */
+int transport_socket(struct conn *conn);
+
+/* transport_send to such a descriptor. */
+ssize_t transport_send_plain(int fd, struct iovec *iov, int count);
 
 /* evhttp queued something, and is to hear when all of it is sent. */
 void transport_queued(struct conn *conn);
