@@ -127,9 +127,11 @@ class Process:
 
     def __init__(self, home, command, port):
         self.home, self.port = home, port
+        # In a session of its own: lighttpd ends its workers by a signal to everybody in its process group.
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=open(os.path.join(home, "errors"), "ab"), preexec_fn=with_parent_dies)
+            stderr=open(os.path.join(home, "errors"), "ab"), preexec_fn=with_parent_dies,
+            start_new_session=True)
         self.pid = self.process.pid
         end = time.monotonic() + PATIENCE
         while True:
