@@ -1,6 +1,5 @@
 #include "http/gate.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>

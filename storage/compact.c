@@ -16,10 +16,11 @@
 #define WORTH 4        /* a part of one in this may live */
 #define WORTH_URGENT 2 /* the same when the disk is full */
 #define QUIET_MS 2000
-#define SOON_MS 600000   /* what expires so soon is left to do that */
-#define LATER_MS 600000  /* before a volume that was tried is tried again */
-#define NO_ROOM_MS 10000 /* the same if it was given up for want of room */
-#define BURIED_MS 5000   /* a volume without survivors is gone after this, or something is wrong */
+#define SOON_MS 600000    /* what expires so soon is left to do that */
+#define LATER_MS 600000   /* before a volume that was tried is tried again */
+#define UNDERWAY_MS 60000 /* the same if something in it was not complete yet */
+#define NO_ROOM_MS 10000  /* the same if it was given up for want of room */
+#define BURIED_MS 5000    /* a volume without survivors is gone after this, or something is wrong */
 #define READ_LATELY_S 300
 
 /* What is known of a volume that may be worth it. */
@@ -151,8 +152,10 @@ judge(struct reclaim *r, const struct survivors *left, uint64_t bytes, bool urge
 
 		*due += survivor->size + RECORD_COST;
 		lasts |= survivor->expires_ms == 0 || survivor->expires_ms > soon;
-		if (survivor->underway)
+		if (survivor->underway) {
+			*later_ms = UNDERWAY_MS;
 			return false;
+		}
 	}
 	/* A version that is mostly elsewhere may be large. */
 	return left->count > 0 && lasts && *due <= bytes / WORTH_URGENT && has_room(r, *due);
