@@ -101,6 +101,9 @@ forbid(struct conn *conn, enum grant_op op, enum grant_verdict verdict)
 		reply_text(conn, 403, "these credentials are good, but not for this");
 		return;
 	case GRANT_NO_CERTIFICATE:
+		/* An encoder that keeps its connection would be refused for as long as it does. */
+		if (conn->ssl != NULL && tls_should_ask_again(conn->worker->tls, conn->ssl))
+			conn->close_after = true;
 		reply_text(conn, 403, conn->ssl == NULL ? plain[op] : bare[op]);
 		return;
 	}

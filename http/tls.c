@@ -93,7 +93,8 @@ heed_revocations(X509_STORE *store)
 
 	for (int i = 0; i < sk_X509_OBJECT_num(objects); i++)
 		if (X509_OBJECT_get_type(sk_X509_OBJECT_value(objects, i)) == X509_LU_CRL)
-			X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+			X509_STORE_set_flags(store,
+					     X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
 }
 
 /* Clients may send a certificate; one that is not good ends the handshake. */
@@ -369,6 +370,17 @@ tls_identify(struct tls *tls, const SSL *ssl, struct tls_client *client)
 		SSL_CTX_free(context);
 	}
 	return client->until_ms >= clock_wall_ms() ? client->name : NULL;
+}
+
+bool
+tls_should_ask_again(struct tls *tls, const SSL *ssl)
+{
+	bool is_old;
+
+	pthread_mutex_lock(&tls->lock);
+	is_old = SSL_get_SSL_CTX(ssl) != tls->current;
+	pthread_mutex_unlock(&tls->lock);
+	return is_old && (SSL_session_reused(ssl) == 1 || SSL_get0_peer_certificate(ssl) == NULL);
 }
 
 void

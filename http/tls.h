@@ -11,6 +11,7 @@
 #define SPILLWAY_HTTP_TLS_H
 
 #include <openssl/types.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -54,6 +55,10 @@ struct tls_client {
  * after a reload: who has a connection is not trusted for longer than its authority. NULL if there is none,
  * also when it has expired by now. */
 const char *tls_identify(struct tls *tls, const SSL *ssl, struct tls_client *client);
+
+/* Whether another connection might show a certificate that counts where this one did not: it was asked by what held
+ * before a reload, and sent none, or not the chain that belongs to it (a resumed session has none). */
+bool tls_should_ask_again(struct tls *tls, const SSL *ssl);
 
 /* Frees what is in CLIENT. */
 void tls_client_clear(struct tls_client *client);

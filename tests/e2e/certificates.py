@@ -25,12 +25,24 @@ def openssl(*args):
                    stderr=subprocess.DEVNULL)
 
 
-class Authority:
-    """Signs certificates for servers and clients."""
+def join(path, *others):
+    """Adds to the file PATH, which may not be there yet, what is in the files OTHERS. PATH again."""
+    with open(path, "a", encoding="ascii") as out:
+        for name in others:
+            with open(name, encoding="ascii") as file:
+                out.write(file.read())
+    return path
 
-    def __init__(self):
+
+class Authority:
+    """Signs certificates for servers and clients; PARENT vouches for it under NAME, or nobody does."""
+
+    def __init__(self, parent=None, name=None):
         self.home = tempfile.mkdtemp(prefix="spillway-ca-")
         self.count = 0
+        if parent:
+            self.certificate, self.key = parent.issue(name, extension="basicConstraints=critical,CA:TRUE")
+            return
         self.certificate, self.key = self.file("ca.pem"), self.file("ca.key")
         openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
                 "-subj", "/CN=Test authority", "-keyout", self.key, "-out", self.certificate)

@@ -9,7 +9,7 @@ import threading
 import unittest
 
 from by_tls import AUTHORITY, CERTIFICATE, KEY, ByTls, TlsServer
-from certificates import Authority, openssl
+from certificates import Authority, join, openssl
 from harness import SANITIZED, SPILLWAY, Client, Closed, main, pattern, wait_until
 
 
@@ -441,9 +441,10 @@ class WhoMayLater(ByTls):
 
     CONFIG = f'tls_client_ca = "{AUTHORITY.certificate}"\n'
 
-    def write(self, rule, authority=AUTHORITY, file=None):
+    def write(self, rule, authority=AUTHORITY, file=None, asks=True):
+        asking = f'tls_client_ca = "{file or authority.certificate}"\n' if asks else ""
         self.server.write_config(f'listen_tls = "127.0.0.1:0"\ntls_certificate = "{CERTIFICATE}"\n'
-                                 f'tls_key = "{KEY}"\ntls_client_ca = "{file or authority.certificate}"\n{rule}')
+                                 f'tls_key = "{KEY}"\n{asking}{rule}')
         return self.server.reload()
 
     def connect_as(self, client):
@@ -482,16 +483,37 @@ class WhoMayLater(ByTls):
         connections = [self.connect_as(client) for client in (good, bad)]
         for connection in connections:
             self.assertIn(connection.put(self.path("a"), b"x").status, (201, 204))
-        both = AUTHORITY.file("with_crl.pem")
-        with open(both, "w", encoding="ascii") as out:
-            for name in (AUTHORITY.certificate, AUTHORITY.revocations(bad[0])):
-                with open(name, encoding="ascii") as file:
-                    out.write(file.read())
+        both = join(AUTHORITY.file("with_crl.pem"), AUTHORITY.certificate, AUTHORITY.revocations(bad[0]))
         self.assertRegex(self.write(rule, file=both), "reloaded")
         self.assertEqual([connection.put(self.path("a"), b"x").status for connection in connections], [204, 403])
         self.assertEqual(self.connect_as(good).put(self.path("a"), b"x").status, 204)
         with self.assertRaisesRegex(ssl.SSLError, "(?i)revoked"):
             self.connect_as(bad).sock.recv(1)
+
+    def test_who_is_vouched_for_by_what_was_revoked_is_refused(self):
+        rule = 'rule "*" { write_certificate = any }\n'
+        venues = [Authority(AUTHORITY, f"Venue {number}") for number in range(2)]
+        for venue in venues:
+            self.addCleanup(venue.remove)
+        clients = [venue.issue("encoder", extension=CLIENT) for venue in venues]
+        for venue, (certificate, _) in zip(venues, clients):
+            join(certificate, venue.certificate)
+        both = join(AUTHORITY.file("with_crls.pem"), AUTHORITY.certificate,
+                    AUTHORITY.revocations(venues[1].certificate), *[venue.revocations() for venue in venues])
+        self.assertRegex(self.write(rule, file=both), "reloaded")
+        self.assertEqual(self.connect_as(clients[0]).put(self.path("a"), b"x").status, 201)
+        with self.assertRaisesRegex(ssl.SSLError, "(?i)revoked"):
+            self.connect_as(clients[1]).sock.recv(1)
+
+    def test_who_was_not_asked_before_a_reload_is_sent_to_connect_again(self):
+        self.assertRegex(self.write("", asks=False), "reloaded")
+        client = AUTHORITY.issue("encoder", extension=CLIENT)
+        connection = self.connect_as(client)
+        self.assertEqual(connection.get(self.path("a")).status, 404)
+        self.assertRegex(self.write('rule "*" { write_certificate = any }\n'), "reloaded")
+        reply = connection.put(self.path("a"), b"x")
+        self.assertEqual((reply.status, reply["Connection"]), (403, "close"))
+        self.assertEqual(self.connect_as(client).put(self.path("a"), b"x").status, 201)
 
     def test_who_expires_may_not_go_on(self):
         self.assertRegex(self.write('rule "*" { write_certificate = any }\n'), "reloaded")
