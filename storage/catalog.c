@@ -45,6 +45,7 @@ catalog_error(int rc)
 	case EDQUOT:
 		return -ENOSPC;
 	case MDB_CORRUPTED:
+	case MDB_CURSOR_FULL: /* a page that stands above itself */
 	case MDB_PAGE_NOTFOUND:
 	case MDB_INVALID:
 	case MDB_VERSION_MISMATCH:

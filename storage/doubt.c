@@ -21,13 +21,14 @@ has_mark(const struct store *store, const char *name)
 	return faccessat(store->dirfd, name, F_OK, 0) == 0;
 }
 
-static void
+static bool
 set_mark(struct store *store, const char *name)
 {
 	int fd = openat(store->dirfd, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
 
 	if (fd >= 0)
 		close(fd);
+	return fd >= 0;
 }
 
 void
@@ -69,12 +70,14 @@ doubt_begin(struct store *store, const char *path, char *why, size_t why_size)
 	if (suspect)
 		log_notice("looking whether the catalog is sound before it is used");
 	err = await(doubt->inspect, suspect, st.st_size, why, why_size);
-	if (err == -EAGAIN) {
-		/* One end before it was read is an accident, two may be its fault. */
-		set_mark(store, has_mark(store, UNREAD_NAME) ? SUSPECT_NAME : UNREAD_NAME);
+	/* One end before it was read is an accident, two may be its fault. */
+	if (err == -EAGAIN &&
+	    set_mark(store, has_mark(store, UNREAD_NAME) ? SUSPECT_NAME : UNREAD_NAME)) {
 		inspect_yield(doubt->inspect);
 		return 0;
 	}
+	if (err == -EAGAIN) /* there is no room even for a mark: nobody would know next time */
+		err = await(doubt->inspect, true, st.st_size, why, why_size);
 	inspect_stop(&doubt->inspect);
 	if (err == 0)
 		doubt_clear_marks(store->dirfd);
@@ -149,6 +152,7 @@ void
 doubt_end(struct store *store)
 {
 	struct doubt *doubt = &store->doubt;
+	bool has_started = doubt->watching;
 
 	if (doubt->inspect == NULL)
 		return;
@@ -156,8 +160,9 @@ doubt_end(struct store *store)
 	if (doubt->watching)
 		pthread_join(doubt->thread, NULL);
 	doubt->watching = false;
-	/* An end that was asked for is no reason to make the next start wait. */
-	if (!doubt_is_held(doubt))
+	/* An end that was asked for is no reason to make the next start wait. A start that failed is one: it may have
+	 * failed for what the catalog is like. */
+	if (has_started && !doubt_is_held(doubt))
 		doubt_clear_marks(store->dirfd);
 	inspect_stop(&doubt->inspect);
 }
