@@ -166,9 +166,12 @@ begin(struct reclaim *r, const struct reclaim_volume *chosen, bool urgent)
 {
 	struct compact *c = &r->compact;
 	struct volume *volume;
+	struct compact_note *note = note_of(c, chosen->file.number);
 	int64_t later_ms = LATER_MS;
 	int err = volumes_open(&r->store->volumes, chosen->file.number, &volume);
 
+	if (note != NULL)
+		note->was_emptied = false; /* else it would not be chosen again */
 	c->volume = chosen->file.number;
 	c->bytes = chosen->file.bytes;
 	if (err == 0) {
