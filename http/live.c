@@ -106,6 +106,7 @@ block(struct live *live)
 	struct timeval timeout = worker_timeval(live->worker->settings->send_timeout_ms);
 
 	live->state = LIVE_BLOCKED;
+	count(live); /* while the connection is at hand anyway */
 	object_cursor_reset(&live->cursor);
 	event_add(&live->writable, &timeout);
 }
