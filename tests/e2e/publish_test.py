@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Which version readers get: whole playlists, several writers, senders that vanish, rules."""
 
-from harness import Case, main, pattern
+from harness import Case, main, pattern, wait_until
 
 
 class Whole(Case):
@@ -111,8 +111,8 @@ class Writers(Case):
         client = self.connect()
         client.begin_put(self.path("a"))
         client.send_chunk(b"new")
-        client.wait_taken()
         reader = self.connect()
+        wait_until(lambda: reader.request("HEAD", self.path("a"))["Content-Length"] is None, "the new version")
         reader.send_head("GET", self.path("a"))
         head = reader.read_head()
         self.assertTrue(head.chunked, head)

@@ -8,7 +8,7 @@ import os
 import signal
 import unittest
 
-from harness import SANITIZED, Closed, main
+from harness import SANITIZED, Closed, main, wait_until
 from supervised import Supervised
 
 PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
@@ -52,6 +52,17 @@ class Restart(unittest.TestCase):
         self.addCleanup(client.close)
         return client
 
+    def grow(self):
+        """An upload to /live, and a reader who has the first of it."""
+        writer, reader = self.connect(), self.connect()
+        writer.begin_put("/live")
+        writer.send_chunk(b"first ")
+        wait_until(lambda: reader.request("HEAD", "/live").status == 200, "the upload to begin")
+        reader.send_head("GET", "/live")
+        reader.read_head()
+        self.assertEqual(reader.read_part(6), b"first ")
+        return writer, reader
+
     def begin_stop(self):
         self.server.process.send_signal(signal.SIGTERM)
         self.server.wait_log("notice stopping")
@@ -89,13 +100,9 @@ class Restart(unittest.TestCase):
             self.assertEqual(client.read_reply().body, b"before")
 
     def test_a_stop_waits_for_uploads_and_their_readers(self):
-        idle, writer, reader = self.connect(), self.connect(), self.connect()
+        idle = self.connect()
         self.assertEqual(idle.get("/none").status, 404)
-        writer.begin_put("/live")
-        writer.send_chunk(b"first ")
-        reader.send_head("GET", "/live")
-        reader.read_head()
-        self.assertEqual(reader.read_part(6), b"first ")
+        writer, reader = self.grow()
         self.begin_stop()
         self.server.hear("STOPPING=1")
         idle.expect_closed()
@@ -111,12 +118,7 @@ class Restart(unittest.TestCase):
         self.server.stop()
         self.server.args += ["-o", "drain_timeout=300ms"]
         self.server.start()
-        writer, reader = self.connect(), self.connect()
-        writer.begin_put("/live")
-        writer.send_chunk(b"first ")
-        reader.send_head("GET", "/live")
-        reader.read_head()
-        self.assertEqual(reader.read_part(6), b"first ")
+        writer, reader = self.grow()
         self.begin_stop()
         self.assertRaises(Closed, writer.read_reply, "PUT")
         self.assertEqual(reader.read_until_cut(), b"")
