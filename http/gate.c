@@ -70,8 +70,8 @@ forbid(struct conn *conn, enum grant_op op, enum grant_verdict verdict)
 		[GRANT_READ] = "reading here needs TLS and a client certificate (read_certificate)",
 		[GRANT_WRITE] =
 			"writing here needs TLS and a client certificate (write_certificate)",
-		[GRANT_DELETE] = "deleting here needs TLS and a client certificate "
-				 "(delete_certificate or write_certificate)",
+		[GRANT_DELETE] = ("deleting here needs TLS and a client certificate "
+				  "(delete_certificate or write_certificate)"),
 		[GRANT_LIST] = "listing here needs TLS and a client certificate (list_certificate)",
 		[GRANT_ADMIN] = "",
 	};
