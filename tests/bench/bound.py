@@ -23,7 +23,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 
 from harness import Client, Server  # noqa: E402
-from objects import body_of, drive, path_of  # noqa: E402
+from objects import body_of, drive, path_of, puts  # noqa: E402
 
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 SAMPLE_S = 1
@@ -163,20 +163,7 @@ class Sampler(threading.Thread):
 def store(server, args, sampler):
     """Seconds it took."""
     end = time.monotonic() + args.seconds
-
-    def make(number):
-        body = body_of(number, args.size)
-        return (b"PUT %s HTTP/1.1\r\nHost: b\r\nContent-Length: %d\r\n\r\n%s"
-                % (path_of(number).encode(), len(body), body))
-
-    def check(text, flying):
-        if text.count(b"HTTP/1.1 ") < len(flying) or not text.endswith(b"\r\n\r\n"):
-            return False
-        if text.count(b"HTTP/1.1 201 ") != len(flying):
-            sys.exit(f"not every PUT was answered 201: {text[:300]!r}")
-        sampler.acknowledged(flying)
-        return True
-    return drive(server, args.count, args, make, check, lambda: time.monotonic() < end)
+    return drive(server, args.count, args, *puts(args.size, sampler.acknowledged), lambda: time.monotonic() < end)
 
 
 def judge(args, sampler, delays, took):

@@ -89,9 +89,10 @@ def drive(server, count, args, make, check, goes_on=lambda: True):
     return time.monotonic() - begin
 
 
-def store(server, args):
+def puts(size, acknowledged=lambda flying: None):
+    """What drive makes and checks to store objects of SIZE; ACKNOWLEDGED hears of the numbers that are."""
     def make(number):
-        body = body_of(number, args.size)
+        body = body_of(number, size)
         return (b"PUT %s HTTP/1.1\r\nHost: b\r\nContent-Length: %d\r\n\r\n%s"
                 % (path_of(number).encode(), len(body), body))
 
@@ -100,8 +101,13 @@ def store(server, args):
             return False
         if text.count(b"HTTP/1.1 201 ") != len(flying):
             sys.exit(f"not every PUT was answered 201: {text[:300]!r}")
+        acknowledged(flying)
         return True
-    return drive(server, args.count, args, make, check)
+    return make, check
+
+
+def store(server, args):
+    return drive(server, args.count, args, *puts(args.size))
 
 
 def fetch(server, count, args):
