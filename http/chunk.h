@@ -58,7 +58,7 @@ void chunk_took(struct chunk *chunk, uint64_t length);
 bool chunk_done(const struct chunk *chunk);
 
 /* The other direction: writes the line that begins a chunk of LENGTH bytes, without a final NUL, and returns its
- * length. Each reader of each live part needs one; printf took longer for it than for all else in user space. */
+ * length. Each reader of each live part needs one, which is too often for printf. */
 #define CHUNK_SIZE_LINE_MAX 18
 size_t chunk_size_line(char line[CHUNK_SIZE_LINE_MAX], uint64_t length);
 
