@@ -8,7 +8,7 @@ import socket
 import subprocess
 import unittest
 
-from harness import PATIENCE, SPILLWAY, Server, main, wait_until
+from harness import PATIENCE, SPILLWAY, Server, grow, main, wait_until
 
 FORMAT_OFFSET = 8  # of the format version in a volume's header, see doc/FORMAT
 
@@ -130,13 +130,7 @@ class Process(unittest.TestCase):
             idle.send_head("GET", "/x")
             idle.read_reply()
             half.send(b"GET /x HT")
-            put.begin_put("/a")
-            put.send_chunk(b"bytes")
-            put.wait_taken()
-            wait_until(lambda: reader.request("HEAD", "/a").status == 200, "the object")
-            reader.send_head("GET", "/a")
-            reader.read_head()
-            self.assertEqual(reader.read_part(5), b"bytes")
+            grow(put, reader, "/a", b"bytes")
             self.server.process.send_signal(signal.SIGTERM)
             self.assertEqual(reader.read_until_cut(), b"")
             self.assertEqual(self.server.wait_exit(), 0)
@@ -224,12 +218,7 @@ class Process(unittest.TestCase):
         self.server.args = ["-w", "1"]
         self.server.start()
         with self.server.connect() as put, self.server.connect() as reader:
-            put.begin_put("/a")
-            put.send_chunk(b"bytes")
-            wait_until(lambda: reader.request("HEAD", "/a").status == 200, "the object")
-            reader.send_head("GET", "/a")
-            reader.read_head()
-            self.assertEqual(reader.read_part(5), b"bytes")
+            grow(put, reader, "/a", b"bytes")
             self.assertEqual(put.end_put().status, 201)
             self.assertEqual(reader.read_rest(), b"")
 

@@ -21,7 +21,7 @@ import unittest
 from subject import PATIENCE, SANITIZED, SPILLWAY, pattern, wait_until
 from wire import Client, Closed
 
-__all__ = ["PATIENCE", "SANITIZED", "SPILLWAY", "Case", "Client", "Closed", "Server", "main", "pattern",
+__all__ = ["PATIENCE", "SANITIZED", "SPILLWAY", "Case", "Client", "Closed", "Server", "grow", "main", "pattern",
            "wait_until", "with_parent_dies"]
 
 PR_SET_PDEATHSIG = 1
@@ -249,6 +249,17 @@ class Case(unittest.TestCase):
         with self.server.connect() as client:
             self.assertIn(client.put("/assert/serves", b"well").status, (201, 204))
             self.assertEqual(client.get("/assert/serves").body, b"well")
+
+
+def grow(writer, reader, target, first):
+    """WRITER begins an upload to TARGET with FIRST and goes on when it likes; READER follows it, and has FIRST."""
+    writer.begin_put(target)
+    writer.send_chunk(first)
+    wait_until(lambda: reader.request("HEAD", target).status == 200, target + " to exist")
+    reader.send_head("GET", target)
+    head, part = reader.read_head(), reader.read_part(len(first))
+    if (head.status, part) != (200, first):
+        raise AssertionError(f"{target}: {head}, {part!r}")
 
 
 def main(limit_seconds=300):

@@ -4,7 +4,7 @@
 import unittest
 
 from edges import HAProxy
-from harness import Server, main, pattern, wait_until
+from harness import Server, grow, main, pattern, wait_until
 
 PATHS = [f"/live/{stream}/{number}.m4s" for stream in ("news", "sport") for number in range(30)]
 FAIL_OVER = 30  # seconds, on a busy machine; two checks of a second each, otherwise
@@ -66,12 +66,7 @@ class Spread(unittest.TestCase):
 
     def test_parts_go_through_in_both_directions_as_they_come(self):
         with self.edge.connect() as writer, self.edge.connect() as reader:
-            writer.begin_put("/grows/1.m4s")
-            writer.send_chunk(b"one")
-            wait_until(lambda: self.ask("HEAD", "/grows/1.m4s").status == 200, "the first part to be there")
-            reader.send_head("GET", "/grows/1.m4s")
-            self.assertEqual(reader.read_head().status, 200)
-            self.assertEqual(reader.read_part(3), b"one")
+            grow(writer, reader, "/grows/1.m4s", b"one")
             writer.send_chunk(b"two")
             self.assertEqual(reader.read_part(3), b"two")
             self.assertEqual(writer.end_put().status, 201)

@@ -8,7 +8,7 @@ import os
 import signal
 import unittest
 
-from harness import SANITIZED, Closed, main, wait_until
+from harness import SANITIZED, Closed, grow, main
 from supervised import Supervised
 
 PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
@@ -55,12 +55,7 @@ class Restart(unittest.TestCase):
     def grow(self):
         """An upload to /live, and a reader who has the first of it."""
         writer, reader = self.connect(), self.connect()
-        writer.begin_put("/live")
-        writer.send_chunk(b"first ")
-        wait_until(lambda: reader.request("HEAD", "/live").status == 200, "the upload to begin")
-        reader.send_head("GET", "/live")
-        reader.read_head()
-        self.assertEqual(reader.read_part(6), b"first ")
+        grow(writer, reader, "/live", b"first ")
         return writer, reader
 
     def begin_stop(self):
