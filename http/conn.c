@@ -260,10 +260,6 @@ conn_begin_reply(struct conn *conn)
 	conn->for_one = false;
 	conn->body_broken = false;
 	conn->continue_due = conn->head.expect_continue;
-	if (conn->ssl != NULL && !conn->has_ticket && body_done(&conn->body)) {
-		tls_give_ticket(conn->ssl);
-		conn->has_ticket = true;
-	}
 	access_begin(conn);
 }
 

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "http/direct.h"
+#include "http/tls.h"
 #include "http/transport.h"
 
 /* A body of a known length that is refused is read to its end up to this, so that the connection can
@@ -175,6 +176,10 @@ static void
 prepare(struct conn *conn, int code)
 {
 	count(conn, code);
+	if (conn->ssl != NULL && !conn->has_ticket && body_done(&conn->body)) {
+		tls_give_ticket(conn->ssl);
+		conn->has_ticket = true;
+	}
 	if (is_read(conn) && !conn->admin) {
 		reply_header(conn, "Access-Control-Allow-Origin", "*");
 		reply_header(conn, "Access-Control-Expose-Headers",

@@ -39,8 +39,9 @@ void tls_free(struct tls **tls);
 /* The server's side of a new connection. NULL without memory. */
 SSL *tls_accept(struct tls *tls);
 
-/* A ticket of TLS 1.3 goes out before what is written next. Not behind the handshake: senders that never read, as
- * ffmpeg, would close with the ticket unread, and so reset the connection and lose the end of their upload. */
+/* A ticket of TLS 1.3 goes out before what is written next: a reply to a request that was received whole. Behind the
+ * handshake it would stay unread with senders that never read, as ffmpeg, whose close would then reset the connection and
+ * lose the end of their upload. */
 void tls_give_ticket(SSL *ssl);
 
 /* Who a client is by its certificate, as far as it was looked at. All zeros to begin with. */

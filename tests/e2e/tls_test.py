@@ -62,6 +62,17 @@ class Speaking(ByTls):
                     self.assertTrue(client.sock.session_reused)
             self.assertEqual((self.handshakes("full"), self.handshakes("resumed")), (full + 1, resumed + 8))
 
+    def test_a_session_of_a_client_that_only_uploads_is_resumed(self):
+        context = AUTHORITY.context(version=ssl.TLSVersion.TLSv1_3)
+        session = None
+        for number in range(4):
+            with self.server.connect(tls=context, session=session) as client:
+                client.begin_put(self.path(number))
+                client.send_chunk(pattern(100_000))
+                self.assertEqual(client.end_put().status, 201)
+                self.assertEqual(client.sock.session_reused, number > 0)
+                session = session or client.sock.session
+
     def test_renegotiation_is_refused(self):
         run = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.server.port}", "-tls1_2"],
                              input=b"R\n", capture_output=True, check=False, timeout=60)
