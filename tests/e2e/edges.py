@@ -81,8 +81,8 @@ class Edge:
         with open(os.path.join(self.home, "output"), encoding="utf-8", errors="replace") as file:
             return file.read()
 
-    def connect(self):
-        return Client(self.port)
+    def connect(self, **options):
+        return Client(self.port, **options)
 
     def remove(self):
         if self.process and self.process.poll() is None:
@@ -166,7 +166,8 @@ class HAProxy(Edge):
     def __init__(self, origins):
         daemon = program("haproxy")
         super().__init__()
-        changes = [("bind :80", f"bind 127.0.0.1:{self.port}")]
+        # 127.0.0.1 is an encoder, other addresses of this machine are not.
+        changes = [("bind :80", f"bind 127.0.0.1:{self.port}"), ("127.0.0.0/8", "127.0.0.1")]
         for number, origin in enumerate(origins, 1):
             host = f"10.20.0.{10 + number}"
             changes.append((f"{host}:3000 addr {host} port 3001",

@@ -72,6 +72,18 @@ class Spread(unittest.TestCase):
             self.assertEqual(writer.end_put().status, 201)
             self.assertEqual(reader.read_rest(), b"")
 
+    def test_who_is_no_encoder_only_reads(self):
+        path, unused = PATHS[0], "/stranger"
+        with self.edge.connect(source="127.0.0.9") as stranger:
+            self.assertEqual(stranger.request("GET", path).body, self.body(path))
+            self.assertEqual(stranger.request("HEAD", path).status, 200)
+            for method, target, body in (("DELETE", path, None), ("LIST", "/live/", None), ("PUT", path, b"other"),
+                                         ("POST", unused, b"other")):
+                with self.edge.connect(source="127.0.0.9") as again:
+                    self.assertEqual(again.request(method, target, body=body).status, 403)
+        self.assertEqual(self.ask("GET", path).body, self.body(path))
+        self.assertEqual(self.ask("GET", unused).status, 404)
+
     def test_a_list_is_asked_of_each_origin_itself(self):
         self.assertEqual(self.ask("LIST", "/live/").status, 405)
 

@@ -49,12 +49,14 @@ class Client:
     """One connection, of TLS if that is a context. Reads raise Closed at its end, which says how it came,
     and AssertionError when nothing comes."""
 
-    def __init__(self, port, host="127.0.0.1", rcvbuf=None, tls=None, session=None):
+    def __init__(self, port, host="127.0.0.1", rcvbuf=None, tls=None, session=None, source=None):
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.settimeout(PATIENCE)
+        if source:
+            self.sock.bind((source, 0))
         self.sock.connect((host, port))
         if tls:
             self.sock = tls.wrap_socket(self.sock, server_hostname="localhost", suppress_ragged_eofs=False,
