@@ -181,7 +181,8 @@ parse(int argc, char **argv, struct options *options)
 	if (options->help || options->version)
 		return true;
 	if (optind + 1 != argc)
-		fputs("spillway-check: one data directory is to be named\n", stderr);
+		fputs("spillway-check: one data directory is to be named (-h tells more)\n",
+		      stderr);
 	else if (options->prefix != NULL && options->prefix[0] != '/')
 		fputs("spillway-check: a prefix begins with /\n", stderr);
 	else if (options->prefix != NULL && !options->list && options->export == NULL)
@@ -374,7 +375,7 @@ main(int argc, char **argv)
 		return 0;
 	}
 	if (run.options.version) {
-		printf("%s %s\n", PACKAGE_NAME, PACKAGE_VERSION);
+		puts("spillway-check " PACKAGE_VERSION);
 		return 0;
 	}
 	log_set_level(LOG_LEVEL_ERROR);

@@ -125,9 +125,11 @@ command_parse(int argc, char *const *argv, struct command *command, char *why, s
 		if (c == ':')
 			snprintf(why, why_size, "%s needs an argument", argv[optind - 1]);
 		else if (optopt != 0 && strncmp(argv[optind - 1], "--", 2) != 0)
-			snprintf(why, why_size, "unknown flag -%c", optopt);
+			snprintf(why, why_size, "unknown flag -%c (spillway -h lists them)",
+				 optopt);
 		else
-			snprintf(why, why_size, "unknown flag %s", argv[optind - 1]);
+			snprintf(why, why_size, "unknown flag %s (spillway -h lists them)",
+				 argv[optind - 1]);
 	}
 	if (err == 0 && optind < argc) {
 		snprintf(why, why_size, "unexpected argument '%s'", argv[optind]);
@@ -148,8 +150,12 @@ command_free(struct command *command)
 static void
 print_keys(FILE *to, const struct option_key *keys)
 {
+	int width = 0;
+
+	for (const struct option_key *key = keys; key->name != NULL; key++)
+		width = (int)strlen(key->name) > width ? (int)strlen(key->name) : width;
 	for (; keys->name != NULL; keys++) {
-		fprintf(to, "  %-14s %s", keys->name, keys->help);
+		fprintf(to, "  %-*s  %s", width, keys->name, keys->help);
 		if (keys->initial != NULL)
 			fprintf(to, " (%s)", keys->initial);
 		fputc('\n', to);
