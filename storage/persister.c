@@ -19,6 +19,10 @@
 #include "storage/store_internal.h"
 
 #define SAVE_WITHIN_MS 1000            /* a byte is in a volume at the latest after this */
+#define SAVE_EARLY_MS 500              /* what is due so soon may come along with a batch */
+#define GROW_SHARE ((uint64_t)1 << 20) /* of a batch: what nobody waits for, while others do */
+#define GROW_LATE_MS 500               /* but who has waited for so long goes first */
+#define AWAITED_MS 1000                /* who came so lately is not the last to wait */
 #define TICK_MS 500                    /* of handover_tick */
 #define COPY_SHARE ((uint64_t)1 << 20) /* of a batch: bytes that are copied are in nobody's way */
 #define DELETE_SHARE (BATCH_ITEMS / 2) /* a prefix of a million objects must not stop the rest */
@@ -35,8 +39,10 @@ struct persister {
 	struct letter room; /* answers one reclaim_need */
 	bool stopping;
 	struct save_list growing; /* by due_ms */
-	struct save_list ready;   /* have something to write, or ended */
+	struct save_list ready;   /* grow, and have a piece to write */
+	struct save_list awaited; /* ended, or their writer waits for room */
 	struct save_list ending;  /* whose end is in the batch that is being made */
+	int64_t awaited_ms;       /* when there was last one of awaited */
 	struct delete_list deletes;
 	struct delete_list deleting; /* whose tombstone is in the batch */
 	struct relog_list relogs;
@@ -56,24 +62,40 @@ persister_of(const struct save *save)
 	return save->object->store->persister;
 }
 
-/* Puts SAVE where its next due time says. */
-static void
-enqueue_growing(struct persister *p, struct save *save)
+/* The list that SAVE is in, or belongs to. */
+static struct save_list *
+list_of(struct persister *p, const struct save *save)
 {
-	save->due_ms = clock_mono_ms() + SAVE_WITHIN_MS;
-	TAILQ_INSERT_TAIL(&p->growing, save, link);
+	if (save->place == SAVE_PLACE_GROWING)
+		return &p->growing;
+	return save->place == SAVE_PLACE_READY ? &p->ready : &p->awaited;
 }
 
+/* Puts SAVE, which is in a list or in none, behind the others of PLACE. */
 static void
-make_ready(struct persister *p, struct save *save)
+move_to(struct persister *p, struct save *save, enum save_place place)
 {
-	if (save->is_ready)
-		return;
-	if (save->due_ms != 0)
-		TAILQ_REMOVE(&p->growing, save, link);
-	save->due_ms = 0;
-	save->is_ready = true;
-	TAILQ_INSERT_TAIL(&p->ready, save, link);
+	if (save->place != SAVE_PLACE_NONE)
+		TAILQ_REMOVE(list_of(p, save), save, link);
+	save->place = place;
+	if (place != SAVE_PLACE_NONE)
+		TAILQ_INSERT_TAIL(list_of(p, save), save, link);
+}
+
+/* Puts SAVE, which has nothing to be written at once, where its next due time says. */
+static void
+wait_until_due(struct persister *p, struct save *save)
+{
+	save->due_ms = clock_mono_ms() + SAVE_WITHIN_MS;
+	move_to(p, save, SAVE_PLACE_GROWING);
+}
+
+/* SAVE has a piece to be written, due NOW_MS. */
+static void
+make_ready(struct persister *p, struct save *save, int64_t now_ms)
+{
+	save->due_ms = now_ms;
+	move_to(p, save, SAVE_PLACE_READY);
 }
 
 static void
@@ -84,11 +106,16 @@ deliver_grown(struct letter *letter)
 
 	/* Cleared before the length is read: a writer that comes later posts again. */
 	atomic_store(&save->queued, false);
-	if (save_unsaved(save) >= PERSIST_PIECE ||
-	    (atomic_exchange(&save->urgent, false) && save_unsaved(save) > 0))
-		make_ready(p, save);
-	else if (!save->is_ready && save->due_ms == 0)
-		enqueue_growing(p, save);
+	if (save->place == SAVE_PLACE_AWAITED)
+		return;
+	if (atomic_exchange(&save->urgent, false) && save_unsaved(save) > 0)
+		move_to(p, save, SAVE_PLACE_AWAITED);
+	else if (save->place == SAVE_PLACE_READY)
+		return;
+	else if (save_unsaved(save) >= PERSIST_PIECE)
+		make_ready(p, save, clock_mono_ms());
+	else if (save->place == SAVE_PLACE_NONE)
+		wait_until_due(p, save);
 }
 
 static void
@@ -97,7 +124,7 @@ deliver_ended(struct letter *letter)
 	struct save *save = (struct save *)((char *)letter - offsetof(struct save, ended));
 
 	save->is_ended = true;
-	make_ready(persister_of(save), save);
+	move_to(persister_of(save), save, SAVE_PLACE_AWAITED);
 }
 
 void
@@ -149,17 +176,58 @@ persister_relog(struct persister *p, struct relog *relog)
 	mailbox_post(&p->mailbox, &relog->work);
 }
 
-/* Where SAVE belongs after it was asked for its bytes, and whether that was ALL it had. */
+/* Where SAVE, which gave all the bytes it had, belongs now. */
 static void
-requeue(struct persister *p, struct save *save, bool all)
+leave_turn(struct persister *p, struct save *save)
 {
-	save->is_ready = !all;
-	if (!all)
-		TAILQ_INSERT_TAIL(&p->ready, save, link); /* behind those who had no turn yet */
-	else if (save->is_ended)
-		TAILQ_INSERT_TAIL(&p->ending, save, link);
-	else
-		enqueue_growing(p, save);
+	if (!save->is_ended) {
+		wait_until_due(p, save);
+		return;
+	}
+	move_to(p, save, SAVE_PLACE_NONE);
+	TAILQ_INSERT_TAIL(&p->ending, save, link);
+}
+
+/* Each of LIST that is due until UNTIL_MS has one turn in the batch, as long as there is room and MOST bytes
+ * are not reached. Who did not give all waits behind those who had no turn. */
+static void
+take_turns(struct persister *p, struct save_list *list, uint64_t most, int64_t until_ms)
+{
+	struct save *last = TAILQ_LAST(list, save_list), *save, *next;
+	bool more = last != NULL;
+
+	for (save = TAILQ_FIRST(list); more; save = next) {
+		next = TAILQ_NEXT(save, link);
+		more = save != last && next != NULL;
+		if (p->batch.body_bytes >= most || save->due_ms > until_ms ||
+		    !batch_fits(&p->batch, RECORD_BODY_MAX, SAVE_IOVS))
+			return;
+		if (save_take(save, &p->batch, p->hash, most - p->batch.body_bytes))
+			leave_turn(p, save);
+		else
+			move_to(p, save, save->place);
+	}
+}
+
+/* Who waits for an answer is not to wait for what others let grow: as long as there are such, what grows
+ * gets a small share of a batch, unless it is late. What is due soon comes along with a sync that is paid
+ * for already; so streams that began together do not stay together. */
+static void
+take_saves(struct persister *p)
+{
+	int64_t now = clock_mono_ms();
+	struct save *first = TAILQ_FIRST(&p->ready);
+	uint64_t most = BATCH_BODIES;
+
+	if (!TAILQ_EMPTY(&p->awaited))
+		p->awaited_ms = now;
+	if (first != NULL && now - first->due_ms > GROW_LATE_MS)
+		take_turns(p, &p->ready, BATCH_BODIES / 2, now);
+	take_turns(p, &p->awaited, BATCH_BODIES, INT64_MAX);
+	if (now - p->awaited_ms < AWAITED_MS)
+		most = p->batch.body_bytes + GROW_SHARE;
+	take_turns(p, &p->ready, most, now);
+	take_turns(p, &p->growing, most, now + SAVE_EARLY_MS);
 }
 
 /* Fills the batch: deletions first, they are small and somebody waits. Of what is written again, no more
@@ -167,12 +235,10 @@ requeue(struct persister *p, struct save *save, bool all)
 static void
 make_batch(struct persister *p)
 {
-	struct save_list turn = TAILQ_HEAD_INITIALIZER(turn);
 	bool no_room = p->is_starved || atomic_load(&p->store->full);
 	uint64_t copied = 0;
 	struct store_delete *del;
 	struct relog *relog;
-	struct save *save;
 
 	batch_clear(&p->batch);
 	while ((del = STAILQ_FIRST(&p->deletes)) != NULL && p->batch.count < DELETE_SHARE &&
@@ -189,14 +255,7 @@ make_batch(struct persister *p)
 	/* What makes room is not to fail together with what needs it. */
 	if (p->is_starved || (atomic_load(&p->store->full) && p->batch.count > 0))
 		return;
-	TAILQ_CONCAT(&turn, &p->ready, link);
-	while ((save = TAILQ_FIRST(&turn)) != NULL &&
-	       batch_fits(&p->batch, RECORD_BODY_MAX, SAVE_IOVS)) {
-		TAILQ_REMOVE(&turn, save, link);
-		requeue(p, save, save_take(save, &p->batch, p->hash));
-	}
-	TAILQ_CONCAT(&turn, &p->ready, link);
-	TAILQ_CONCAT(&p->ready, &turn, link);
+	take_saves(p);
 }
 
 /* No more is written to the active volume. */
@@ -358,7 +417,7 @@ wait_for_room(struct persister *p, int err)
 	STAILQ_CONCAT(&p->relogs, &p->relogging);
 	while ((save = TAILQ_FIRST(&p->ending)) != NULL) {
 		TAILQ_REMOVE(&p->ending, save, link);
-		make_ready(p, save);
+		move_to(p, save, SAVE_PLACE_AWAITED);
 	}
 	p->is_starved = true;
 	reclaim_need(p->store->reclaim);
@@ -372,10 +431,8 @@ give_up_ready(struct persister *p)
 {
 	struct save *save;
 
-	while ((save = TAILQ_FIRST(&p->ready)) != NULL) {
-		TAILQ_REMOVE(&p->ready, save, link);
-		requeue(p, save, true);
-	}
+	while ((save = TAILQ_FIRST(&p->ready)) != NULL || (save = TAILQ_FIRST(&p->awaited)) != NULL)
+		leave_turn(p, save);
 }
 
 /* One batch from what is waiting to all that follows from it. */
@@ -435,12 +492,10 @@ collect_due(struct persister *p)
 	while ((save = TAILQ_FIRST(&p->growing)) != NULL) {
 		if (save->due_ms > now)
 			return (int)(save->due_ms - now);
-		if (save_unsaved(save) > 0) {
-			make_ready(p, save);
-		} else {
-			TAILQ_REMOVE(&p->growing, save, link);
-			enqueue_growing(p, save);
-		}
+		if (save_unsaved(save) > 0)
+			make_ready(p, save, now);
+		else
+			wait_until_due(p, save);
 	}
 	return -1;
 }
@@ -448,8 +503,9 @@ collect_due(struct persister *p)
 static bool
 has_work(const struct persister *p)
 {
-	return (!TAILQ_EMPTY(&p->ready) && !p->is_starved) || !STAILQ_EMPTY(&p->deletes) ||
-	       !STAILQ_EMPTY(&p->relogs);
+	bool saves = !TAILQ_EMPTY(&p->ready) || !TAILQ_EMPTY(&p->awaited);
+
+	return (saves && !p->is_starved) || !STAILQ_EMPTY(&p->deletes) || !STAILQ_EMPTY(&p->relogs);
 }
 
 static void *
@@ -519,6 +575,7 @@ persister_start(struct store *store, struct persister **out)
 	p->store = store;
 	TAILQ_INIT(&p->growing);
 	TAILQ_INIT(&p->ready);
+	TAILQ_INIT(&p->awaited);
 	TAILQ_INIT(&p->ending);
 	STAILQ_INIT(&p->deletes);
 	STAILQ_INIT(&p->deleting);

@@ -146,12 +146,14 @@ is_superseded(const struct save *save)
 }
 
 bool
-save_take(struct save *save, struct batch *batch, XXH3_state_t *state)
+save_take(struct save *save, struct batch *batch, XXH3_state_t *state, uint64_t share)
 {
 	struct object *object = save->object;
 	bool finished = save->is_ended && save->end == SAVE_FINISHED;
 	uint64_t start = save->taken;
 
+	if (share > SAVE_SHARE)
+		share = SAVE_SHARE;
 	if (object_status(object).state == OBJECT_GONE)
 		return true;
 	settle_created(save);
@@ -165,7 +167,7 @@ save_take(struct save *save, struct batch *batch, XXH3_state_t *state)
 
 		if (left == 0 && !final && ((save->opened && !unseen) || !save->is_ended))
 			return true;
-		if (save->taken - start >= SAVE_SHARE || !batch_fits(batch, length, SAVE_IOVS))
+		if (save->taken - start >= share || !batch_fits(batch, length, SAVE_IOVS))
 			return false;
 		if (is_superseded(save)) {
 			if (left == 0)

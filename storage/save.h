@@ -28,6 +28,10 @@ struct writer_receipt;
 /* Pieces of memory that one record's body may consist of. */
 #define SAVE_IOVS ((unsigned)(RECORD_BODY_MAX / TAIL_BLOCK_SIZE + 2))
 
+/* The list of the persister's that it is in: it grows; it does, and has a piece to write; somebody waits for
+ * it, because it ended or because its writer has no room. */
+enum save_place { SAVE_PLACE_NONE, SAVE_PLACE_GROWING, SAVE_PLACE_READY, SAVE_PLACE_AWAITED };
+
 enum save_end { SAVE_GROWING, SAVE_FINISHED, SAVE_ABORTED };
 
 struct save {
@@ -51,8 +55,8 @@ struct save {
 	struct writer_receipt *receipt; /* set with SAVE_FINISHED */
 
 	/* The persister's own. */
-	TAILQ_ENTRY(save) link; /* in growing or ready */
-	bool is_ready;
+	TAILQ_ENTRY(save) link;
+	enum save_place place;
 	bool is_ended;            /* ended was delivered */
 	bool opened;              /* its OPEN is in the log, or in the batch */
 	bool hidden;              /* that OPEN was of a version that was not current yet */
@@ -60,15 +64,15 @@ struct save {
 	uint64_t saved;           /* bytes of the object in volumes, synced */
 	uint64_t taken;           /* the same with those in the batch that is being made */
 	struct tail_block *block; /* near taken */
-	int64_t due_ms;           /* when what it has must be written; 0: it has nothing unsaved */
+	int64_t due_ms;           /* when what it has must be written, or had to */
 };
 
 /* Bytes of the object that are in no record yet. */
 uint64_t save_unsaved(const struct save *save);
 
 /* Puts what SAVE has into BATCH, in the order that keeps invariants 4 and 5 for any prefix of the log. STATE
- * is for hashing. False when the batch is full, or SAVE had its share of it. */
-bool save_take(struct save *save, struct batch *batch, XXH3_state_t *state);
+ * is for hashing. False when the batch is full, or SAVE gave SHARE bytes (rounded up to a record). */
+bool save_take(struct save *save, struct batch *batch, XXH3_state_t *state, uint64_t share);
 
 /* Puts DEL's tombstone into BATCH. False when that is full. */
 bool save_take_delete(struct store_delete *del, struct batch *batch);

@@ -1,115 +1,17 @@
-/* persister_test.c - what is acknowledged is synced, and what happens when the disk fails.
- *
- * The disk is played by this program: it stands before the C library's fdatasync and fallocate
- * of volume files.
- */
+/* persister_test.c - what is acknowledged is synced, and what happens when the disk fails. */
 #include <dirent.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "storage/store_internal.h"
 #include "tests/storage/fixture.h"
-
-/* ---- the disk ---------------------------------------------------------------------- */
-
-static _Atomic int gate_closed;     /* syncs wait */
-static _Atomic int waiting;         /* syncs that do */
-static _Atomic int failing_syncs;   /* so many fail with EIO; -1: all */
-static _Atomic int disk_full;       /* fallocate says ENOSPC */
-static _Atomic int syncs;           /* of volumes */
-static _Atomic int syncs_of_failed; /* of a file whose sync failed before */
-static char failed_file[256];
-
-/* Whether FD is a volume, whose name goes to NAME. */
-static int
-is_volume(int fd, char name[256])
-{
-	char link[64];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, name, 255);
-	if (n <= 0)
-		return 0;
-	name[n] = '\0';
-	return strstr(name, ".vol") != NULL && strstr(name, ".vol.new") == NULL;
-}
-
-int
-fdatasync(int fd)
-{
-	char name[256];
-
-	if (!is_volume(fd, name))
-		return (int)syscall(SYS_fdatasync, fd);
-	atomic_fetch_add(&syncs, 1);
-	atomic_fetch_add(&waiting, 1);
-	while (atomic_load(&gate_closed))
-		usleep(500);
-	atomic_fetch_sub(&waiting, 1);
-	if (strcmp(name, failed_file) == 0)
-		atomic_fetch_add(&syncs_of_failed, 1);
-	if (atomic_load(&failing_syncs) != 0) {
-		if (atomic_load(&failing_syncs) > 0)
-			atomic_fetch_sub(&failing_syncs, 1);
-		memcpy(failed_file, name, sizeof(failed_file));
-		errno = EIO;
-		return -1;
-	}
-	return (int)syscall(SYS_fdatasync, fd);
-}
-
-int
-fallocate(int fd, int mode, off_t offset, off_t length)
-{
-	if (atomic_load(&disk_full)) {
-		errno = ENOSPC;
-		return -1;
-	}
-	return (int)syscall(SYS_fallocate, fd, mode, offset, length);
-}
-
-static void
-heal(void)
-{
-	atomic_store(&gate_closed, 0);
-	atomic_store(&failing_syncs, 0);
-	atomic_store(&disk_full, 0);
-}
-
-/* The same, until the store has seen it. */
-static void
-heal_and_wait(struct fixture *f)
-{
-	int64_t end = clock_mono_ms() + FIXTURE_PATIENCE_MS;
-
-	heal();
-	while (atomic_load(&f->store->full)) {
-		assert_true(clock_mono_ms() < end);
-		reclaim_wake(f->store->reclaim);
-		usleep(1000);
-	}
-}
-
-/* Closes the gate, and waits until a sync stands before it. */
-static void
-await_sync(void)
-{
-	int64_t end = clock_mono_ms() + FIXTURE_PATIENCE_MS;
-
-	while (atomic_load(&waiting) == 0) {
-		assert_true(clock_mono_ms() < end);
-		usleep(500);
-	}
-}
+#include "tests/storage/played_disk.h"
 
 static unsigned
 count_volumes(struct fixture *f)
@@ -128,29 +30,6 @@ count_volumes(struct fixture *f)
 	return n;
 }
 
-static int
-setup(void **state)
-{
-	struct fixture *f;
-	int rc = fixture_setup_closed(state);
-
-	f = *state;
-	heal();
-	atomic_store(&syncs, 0);
-	atomic_store(&syncs_of_failed, 0);
-	failed_file[0] = '\0';
-	f->config.sync = true;
-	fixture_open(f);
-	return rc;
-}
-
-static int
-teardown(void **state)
-{
-	heal();
-	return fixture_teardown(state);
-}
-
 /* ---- the healthy disk --------------------------------------------------------------- */
 
 static void
@@ -163,10 +42,10 @@ nothing_is_acknowledged_or_dropped_before_the_sync(void **state)
 	struct store_delete del;
 
 	assert_int_equal(fixture_put(f, "/b", PUBLISH_LIVE, 1, 10), 201);
-	atomic_store(&gate_closed, 1);
+	atomic_store(&disk.gate_closed, 1);
 	fixture_write(f, writer, 1, 0, 1000000);
 	fixture_finish(f, &writer, &receipt);
-	await_sync();
+	disk_await_sync();
 	fixture_pump(f, 50);
 	assert_non_null(receipt.letter.deliver);
 	assert_int_equal(atomic_load(&object->tail.kept_from), 0);
@@ -180,7 +59,7 @@ nothing_is_acknowledged_or_dropped_before_the_sync(void **state)
 	fixture_expect(f, "/c", OBJECT_LIVE, 2, 1000000);
 	fixture_pump(f, 50);
 	assert_non_null(del.letter.deliver);
-	atomic_store(&gate_closed, 0);
+	atomic_store(&disk.gate_closed, 0);
 	assert_int_equal(fixture_answer(f, &receipt), 201);
 	fixture_await(f, &del.letter);
 	assert_int_equal(del.result, 0);
@@ -200,7 +79,7 @@ uploads_that_end_together_share_a_sync(void **state)
 	int before;
 
 	assert_int_equal(fixture_put(f, "/first", PUBLISH_LIVE, 1, 10), 201);
-	atomic_store(&gate_closed, 1);
+	atomic_store(&disk.gate_closed, 1);
 	for (unsigned i = 0; i < 200; i++) {
 		char path[16];
 
@@ -209,13 +88,13 @@ uploads_that_end_together_share_a_sync(void **state)
 		fixture_write(f, writer, i, 0, 1000);
 		fixture_finish(f, &writer, &receipts[i]);
 		if (i == 0)
-			await_sync();
+			disk_await_sync();
 	}
-	before = atomic_load(&syncs);
-	atomic_store(&gate_closed, 0);
+	before = atomic_load(&disk.syncs);
+	atomic_store(&disk.gate_closed, 0);
 	for (unsigned i = 0; i < 200; i++)
 		assert_int_equal(fixture_answer(f, &receipts[i]), 201);
-	assert_true(atomic_load(&syncs) - before <= 2);
+	assert_true(atomic_load(&disk.syncs) - before <= 2);
 }
 
 static void
@@ -226,13 +105,13 @@ a_byte_is_on_disk_after_a_second_though_its_object_grows(void **state)
 	int64_t begun = clock_mono_ms();
 
 	fixture_write(f, writer, 1, 0, 100);
-	while (atomic_load(&syncs) == 0) {
+	while (atomic_load(&disk.syncs) == 0) {
 		assert_true(clock_mono_ms() < begun + 5000);
 		usleep(5000);
 	}
 	fixture_write(f, writer, 1, 100, 100);
 	begun = clock_mono_ms();
-	while (atomic_load(&syncs) < 2) {
+	while (atomic_load(&disk.syncs) < 2) {
 		assert_true(clock_mono_ms() < begun + 5000);
 		usleep(5000);
 	}
@@ -252,11 +131,11 @@ what_is_not_on_disk_yet_cannot_be_continued(void **state)
 	assert_int_equal(fixture_put(f, "/first", PUBLISH_LIVE, 1, 10), 201);
 	assert_int_equal(fixture_try_begin(f, "/a", PUBLISH_LIVE, EXISTING_APPEND, &writer), 0);
 	fixture_write(f, writer, 1, 0, 5000);
-	atomic_store(&gate_closed, 1);
+	atomic_store(&disk.gate_closed, 1);
 	writer_abort(&writer);
-	await_sync();
+	disk_await_sync();
 	assert_int_equal(fixture_append(f, "/a", 1, 5000, 5000), -EBUSY);
-	atomic_store(&gate_closed, 0);
+	atomic_store(&disk.gate_closed, 0);
 	fixture_settle(f);
 	assert_int_equal(fixture_append(f, "/a", 1, 5000, 5000), 204);
 	fixture_expect(f, "/a", OBJECT_COMPLETE, 1, 10000);
@@ -278,14 +157,14 @@ an_append_that_was_given_up_takes_nothing_from_the_next_one(void **state)
 	while (atomic_load(&object->tail.kept_from) == 1000)
 		usleep(1000); /* its OPEN is in the log then */
 	object_put(&object);
-	atomic_store(&gate_closed, 1);
+	atomic_store(&disk.gate_closed, 1);
 	c = fixture_begin(f, "/c", PUBLISH_LIVE);
 	fixture_finish(f, &c, &other);
-	await_sync();
+	disk_await_sync();
 	writer_abort(&a);
 	assert_int_equal(fixture_try_begin(f, "/p", PUBLISH_WHOLE, EXISTING_APPEND, &b), 0);
 	fixture_write(f, b, 1, 1000, 300000);
-	atomic_store(&gate_closed, 0);
+	atomic_store(&disk.gate_closed, 0);
 	assert_int_equal(fixture_answer(f, &other), 201);
 	usleep(500000); /* the catalog gets that far too */
 	fixture_write(f, b, 1, 301000, 1000);
@@ -315,10 +194,10 @@ nobody_has_to_wait_for_a_crowd(void **state)
 		writer_abort(&writer);
 	}
 	fixture_settle(f);
-	atomic_store(&gate_closed, 1);
+	atomic_store(&disk.gate_closed, 1);
 	other = fixture_begin(f, "/large", PUBLISH_LIVE);
 	fixture_write(f, other, 1, 0, 24 << 20);
-	await_sync();
+	disk_await_sync();
 	fixture_finish(f, &other, &large);
 	for (unsigned i = 0; i < crowd; i++) {
 		snprintf(path, sizeof(path), "/%u", i);
@@ -327,7 +206,7 @@ nobody_has_to_wait_for_a_crowd(void **state)
 	writer = fixture_begin(f, "/small", PUBLISH_LIVE);
 	fixture_write(f, writer, 1, 0, 1000);
 	fixture_finish(f, &writer, &small);
-	atomic_store(&gate_closed, 0);
+	atomic_store(&disk.gate_closed, 0);
 	assert_int_equal(fixture_answer(f, &small), 201);
 	for (unsigned i = 0; i < crowd; i++)
 		left += dels[i].letter.deliver != NULL;
@@ -347,10 +226,10 @@ a_sync_that_fails_is_not_repeated_but_written_elsewhere(void **state)
 	struct fixture *f = *state;
 
 	assert_int_equal(fixture_put(f, "/a", PUBLISH_LIVE, 1, 700000), 201);
-	atomic_store(&failing_syncs, 1);
+	atomic_store(&disk.failing_syncs, 1);
 	assert_int_equal(fixture_put(f, "/b", PUBLISH_LIVE, 2, 700000), 201);
 	assert_int_equal(fixture_put(f, "/c", PUBLISH_LIVE, 3, 700000), 201);
-	assert_int_equal(atomic_load(&syncs_of_failed), 0);
+	assert_int_equal(atomic_load(&disk.syncs_of_failed), 0);
 	assert_int_equal(count_volumes(f), 2);
 	for (unsigned round = 0; round < 2; round++) {
 		fixture_expect(f, "/a", OBJECT_COMPLETE, 1, 700000);
@@ -391,9 +270,9 @@ expect_errors_then_recovery(struct fixture *f, int error)
 	assert_int_equal(fixture_put(f, "/kept.m3u8", PUBLISH_WHOLE, 1, 100), 201);
 	assert_int_equal(ready(f), 0);
 	if (error == -EIO)
-		atomic_store(&failing_syncs, -1);
+		atomic_store(&disk.failing_syncs, -1);
 	else
-		atomic_store(&disk_full, 1);
+		atomic_store(&disk.full, 1);
 	fill(f);
 
 	assert_int_equal(fixture_put(f, "/kept", PUBLISH_LIVE, 2, 3 << 20), error);
@@ -417,7 +296,7 @@ expect_errors_then_recovery(struct fixture *f, int error)
 	usleep(1200000); /* it is tried again and again */
 	fixture_expect(f, "/growing", OBJECT_LIVE, 5, 3 << 20);
 
-	heal_and_wait(f);
+	disk_heal_and_wait(f);
 	assert_int_equal(fixture_put(f, "/new", PUBLISH_LIVE, 6, 3 << 20), 201);
 	assert_int_equal(ready(f), 0);
 	fixture_write(f, writer, 5, 3 << 20, 1000);
@@ -441,7 +320,7 @@ static void
 a_disk_that_fails_is_answered_and_survived(void **state)
 {
 	expect_errors_then_recovery(*state, -EIO);
-	assert_int_equal(atomic_load(&syncs_of_failed), 0);
+	assert_int_equal(atomic_load(&disk.syncs_of_failed), 0);
 }
 
 static void
@@ -459,13 +338,13 @@ a_full_disk_gets_no_new_volume_for_every_attempt(void **state)
 	unsigned before;
 
 	assert_int_equal(fixture_put(f, "/a", PUBLISH_LIVE, 1, 10), 201);
-	atomic_store(&disk_full, 1);
+	atomic_store(&disk.full, 1);
 	fill(f);
 	before = count_volumes(f);
 	for (unsigned i = 0; i < 20; i++)
 		assert_int_equal(fixture_put(f, "/a", PUBLISH_LIVE, 2, 3 << 20), -ENOSPC);
 	assert_int_equal(count_volumes(f), before);
-	heal_and_wait(f);
+	disk_heal_and_wait(f);
 	assert_int_equal(fixture_put(f, "/a", PUBLISH_LIVE, 3, 3 << 20), 204);
 	assert_int_equal(count_volumes(f), before);
 }
@@ -486,7 +365,7 @@ a_live_version_that_found_no_room_for_its_end_is_incomplete(void **state)
 	fixture_write(f, writer, 2, 0, 300000);
 	while ((stored = atomic_load(&object->tail.kept_from)) == 0)
 		usleep(1000);
-	atomic_store(&disk_full, 1);
+	atomic_store(&disk.full, 1);
 	fill(f);
 	fixture_write(f, writer, 2, 300000, 3 << 20);
 	fixture_finish(f, &writer, &receipt);
@@ -513,10 +392,10 @@ a_lost_version_does_not_bring_back_what_was_deleted_before_it(void **state)
 	assert_int_equal(fixture_put(f, "/a", PUBLISH_LIVE, 1, 1000), 201);
 	fixture_settle(f);
 	assert_int_equal(fixture_delete(f, "/a"), 0);
-	atomic_store(&failing_syncs, -1);
+	atomic_store(&disk.failing_syncs, -1);
 	assert_int_equal(fixture_put(f, "/a", PUBLISH_LIVE, 2, 1000), -EIO);
 	fixture_expect(f, "/a", OBJECT_GONE, 0, 0);
-	heal();
+	disk_heal();
 	fixture_settle(f);
 	fixture_expect(f, "/a", OBJECT_GONE, 0, 0);
 }
@@ -530,19 +409,19 @@ a_version_whose_successor_is_lost_is_kept(void **state)
 	struct writer_receipt receipt;
 
 	fixture_write(f, first, 1, 0, 300000);
-	while (atomic_load(&syncs) == 0)
+	while (atomic_load(&disk.syncs) == 0)
 		usleep(1000);
 	second = fixture_begin(f, "/a", PUBLISH_LIVE);
 	fixture_write(f, second, 2, 0, 1000);
-	atomic_store(&gate_closed, 1);
+	atomic_store(&disk.gate_closed, 1);
 	fixture_finish(f, &second, &receipt);
 	fixture_write(f, first, 1, 300000, 300000); /* perhaps in the same batch */
-	await_sync();
-	atomic_store(&failing_syncs, -1);
-	atomic_store(&gate_closed, 0);
+	disk_await_sync();
+	atomic_store(&disk.failing_syncs, -1);
+	atomic_store(&disk.gate_closed, 0);
 	assert_int_equal(fixture_answer(f, &receipt), -EIO);
 	fixture_expect(f, "/a", OBJECT_LIVE, 1, 600000);
-	heal();
+	disk_heal();
 	fixture_write(f, first, 1, 600000, 1000);
 	fixture_finish(f, &first, &receipt);
 	assert_true(fixture_answer(f, &receipt) > 0);
@@ -571,17 +450,17 @@ a_version_that_is_lost_with_its_successor_is_not_acknowledged(void **state)
 	second = fixture_begin(f, "/a", PUBLISH_LIVE);
 	fixture_write(f, second, 2, 0, 1000);
 	other = fixture_begin(f, "/other", PUBLISH_LIVE);
-	atomic_store(&gate_closed, 1);
+	atomic_store(&disk.gate_closed, 1);
 	fixture_finish(f, &other, &receipts[2]);
-	await_sync();
+	disk_await_sync();
 	fixture_finish(f, &second, &receipts[1]);
 	fixture_finish(f, &first, &receipts[0]);
-	atomic_store(&failing_syncs, -1);
-	atomic_store(&gate_closed, 0);
+	atomic_store(&disk.failing_syncs, -1);
+	atomic_store(&disk.gate_closed, 0);
 	assert_int_equal(fixture_answer(f, &receipts[2]), -EIO);
 	assert_int_equal(fixture_answer(f, &receipts[1]), -EIO);
 	assert_int_equal(fixture_answer(f, &receipts[0]), -EIO);
-	heal();
+	disk_heal();
 	fixture_reopen(f);
 	fixture_expect(f, "/a", OBJECT_INCOMPLETE, 1, 300000);
 }
@@ -629,7 +508,7 @@ closing_on_a_failing_disk_answers_everyone(void **state)
 	struct writer *writer;
 
 	assert_int_equal(fixture_put(f, "/a", PUBLISH_LIVE, 1, 1000), 201);
-	atomic_store(&failing_syncs, -1);
+	atomic_store(&disk.failing_syncs, -1);
 	for (unsigned i = 0; i < 20; i++) {
 		char path[16];
 
@@ -641,7 +520,7 @@ closing_on_a_failing_disk_answers_everyone(void **state)
 	fixture_close(f);
 	for (unsigned i = 0; i < 20; i++)
 		assert_int_equal(fixture_answer(f, &receipts[i]), -EIO);
-	heal();
+	disk_heal();
 	fixture_open(f);
 	fixture_expect(f, "/a", OBJECT_COMPLETE, 1, 1000);
 }
@@ -650,7 +529,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define ON_DISK(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define ON_DISK(test) cmocka_unit_test_setup_teardown(test, disk_setup, disk_teardown)
 		ON_DISK(nothing_is_acknowledged_or_dropped_before_the_sync),
 		ON_DISK(uploads_that_end_together_share_a_sync),
 		ON_DISK(a_byte_is_on_disk_after_a_second_though_its_object_grows),

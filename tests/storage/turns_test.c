@@ -1,0 +1,147 @@
+/* turns_test.c - whose bytes are in the next batch, when more wait than it takes. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "storage/store_internal.h"
+#include "tests/storage/fixture.h"
+#include "tests/storage/played_disk.h"
+
+#define STREAMS 40
+#define PIECE ((uint64_t)300 << 10) /* enough to be written while the object grows */
+
+/* STREAMS objects that grow, with a piece each that waits for its turn: more than one batch has room for.
+ * The gate is closed, and a sync stands before it. */
+static void
+begin_streams(struct fixture *f, struct writer *streams[STREAMS])
+{
+	struct writer *first = fixture_begin(f, "/first", PUBLISH_LIVE);
+
+	atomic_store(&disk.gate_closed, 1);
+	fixture_write(f, first, 1, 0, PIECE);
+	disk_await_sync();
+	writer_abort(&first);
+	for (unsigned i = 0; i < STREAMS; i++) {
+		char path[16];
+
+		snprintf(path, sizeof(path), "/%u", i);
+		streams[i] = fixture_begin(f, path, PUBLISH_LIVE);
+		fixture_write(f, streams[i], i, 0, PIECE);
+	}
+}
+
+static void
+end_streams(struct fixture *f, struct writer *streams[STREAMS])
+{
+	disk_heal();
+	for (unsigned i = 0; i < STREAMS; i++) {
+		struct writer_receipt receipt;
+		char path[16];
+
+		fixture_finish(f, &streams[i], &receipt);
+		assert_int_equal(fixture_answer(f, &receipt), 201);
+		snprintf(path, sizeof(path), "/%u", i);
+		fixture_expect(f, path, OBJECT_COMPLETE, i, PIECE);
+	}
+}
+
+/* Lets the sync that stands before the gate go, and the one of the next batch. */
+static void
+let_one_batch_pass(void)
+{
+	int before = atomic_load(&disk.syncs);
+	int64_t end = clock_mono_ms() + FIXTURE_PATIENCE_MS;
+
+	atomic_store(&disk.passes, 2);
+	while (atomic_load(&disk.syncs) <
+	       before + 2) { /* the batch after it is written: it was kept */
+		assert_true(clock_mono_ms() < end);
+		usleep(500);
+	}
+}
+
+/* Of how many bytes a restart would find something now, which a reader can tell. */
+static uint64_t
+bytes_saved(struct writer *const streams[STREAMS])
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < STREAMS; i++)
+		for (unsigned n = 0; n < writer_object(streams[i])->nextents; n++)
+			sum += writer_object(streams[i])->extents[n].at.length;
+	return sum;
+}
+
+static void
+who_waits_for_an_answer_is_not_behind_what_grows(void **state)
+{
+	struct fixture *f = *state;
+	struct writer *streams[STREAMS], *writer;
+	struct writer_receipt receipt;
+
+	begin_streams(f, streams);
+	writer = fixture_begin(f, "/playlist.m3u8", PUBLISH_WHOLE);
+	fixture_write(f, writer, 99, 0, 2000);
+	fixture_finish(f, &writer, &receipt);
+	let_one_batch_pass();
+	assert_int_equal(fixture_answer(f, &receipt), 201);      /* the gate is closed again */
+	assert_in_range(bytes_saved(streams), PIECE, 6 * PIECE); /* its share, and not more */
+	end_streams(f, streams);
+}
+
+static void
+what_grows_has_its_turn_however_many_wait_for_answers(void **state)
+{
+	struct fixture *f = *state;
+	static struct writer_receipt receipts[1100];
+	const unsigned crowd = sizeof(receipts) / sizeof(receipts[0]);
+	struct writer *streams[STREAMS], *writer;
+	uint64_t before;
+
+	begin_streams(f, streams);
+	let_one_batch_pass(); /* the persister knows of all of them */
+	before = bytes_saved(streams);
+	usleep(700000);                        /* their time is over */
+	for (unsigned i = 0; i < crowd; i++) { /* more than a batch has items for */
+		char path[16];
+
+		snprintf(path, sizeof(path), "/small%u", i);
+		writer = fixture_begin(f, path, PUBLISH_WHOLE);
+		fixture_write(f, writer, i, 0, 10);
+		fixture_finish(f, &writer, &receipts[i]);
+	}
+	let_one_batch_pass();
+	assert_in_range(bytes_saved(streams), before + 10 * PIECE, STREAMS * PIECE);
+	disk_heal();
+	for (unsigned i = 0; i < crowd; i++)
+		assert_int_equal(fixture_answer(f, &receipts[i]), 201);
+	end_streams(f, streams);
+}
+
+static void
+what_is_due_soon_comes_along_with_what_is_written_anyway(void **state)
+{
+	struct fixture *f = *state;
+	struct writer *writer = fixture_begin(f, "/growing", PUBLISH_LIVE);
+	struct writer_receipt receipt;
+
+	fixture_write(f, writer, 1, 0, 100);
+	usleep(600000); /* it is due after a second */
+	assert_int_equal(fixture_put(f, "/other", PUBLISH_LIVE, 2, 10), 201);
+	assert_int_equal(writer_object(writer)->nextents, 1);
+	fixture_finish(f, &writer, &receipt);
+	assert_int_equal(fixture_answer(f, &receipt), 201);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define ON_DISK(test) cmocka_unit_test_setup_teardown(test, disk_setup, disk_teardown)
+		ON_DISK(who_waits_for_an_answer_is_not_behind_what_grows),
+		ON_DISK(what_grows_has_its_turn_however_many_wait_for_answers),
+		ON_DISK(what_is_due_soon_comes_along_with_what_is_written_anyway),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
