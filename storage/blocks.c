@@ -14,6 +14,7 @@ blocks_init(struct blocks *blocks, uint64_t max_bytes, void (*announce)(void *ar
 	/* What a burst took beyond this goes back to the system. */
 	blocks->keep = (size_t)(max_bytes / 4 / TAIL_BLOCK_TOTAL);
 	blocks->max = max_bytes;
+	atomic_init(&blocks->missed, 0);
 	atomic_init(&blocks->taken, 0);
 	atomic_init(&blocks->wanted, false);
 	blocks->announce = announce;
@@ -39,8 +40,10 @@ recycled(struct blocks *blocks)
 	struct tail_block *block;
 
 	/* A contended list is as good as an empty one: the writer does not wait. */
-	if (pthread_mutex_trylock(&blocks->lock) != 0)
+	if (pthread_mutex_trylock(&blocks->lock) != 0) {
+		atomic_fetch_add_explicit(&blocks->missed, 1, memory_order_relaxed);
 		return NULL;
+	}
 	block = blocks->free;
 	if (block != NULL) {
 		blocks->free = atomic_load_explicit(&block->next, memory_order_relaxed);
@@ -99,6 +102,18 @@ tail_block_get(struct tail_block *block)
 	return block;
 }
 
+/* Whether a block that comes back may go for one that was made though another one was free. */
+static bool
+repay(struct blocks *blocks)
+{
+	unsigned missed = atomic_load_explicit(&blocks->missed, memory_order_relaxed);
+
+	/* Only takers add meanwhile: the lock is held. */
+	if (missed > 0)
+		atomic_fetch_sub_explicit(&blocks->missed, 1, memory_order_relaxed);
+	return missed > 0;
+}
+
 void
 tail_block_put(struct tail_block *block)
 {
@@ -107,7 +122,8 @@ tail_block_put(struct tail_block *block)
 	if (atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	pthread_mutex_lock(&blocks->lock);
-	if (blocks->nfree < blocks->keep) {
+	/* Else each contended take would make the list longer, until it is as long as it may be. */
+	if (!repay(blocks) && blocks->nfree < blocks->keep) {
 		atomic_store_explicit(&block->next, blocks->free, memory_order_relaxed);
 		blocks->free = block;
 		blocks->nfree++;

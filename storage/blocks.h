@@ -32,8 +32,9 @@ _Static_assert(sizeof(struct tail_block) == TAIL_BLOCK_TOTAL, "a block is whole 
 struct blocks {
 	pthread_mutex_t lock; /* guards free, nfree; only ever tried by writers */
 	struct tail_block *free;
-	size_t nfree, keep; /* blocks */
-	uint64_t max;       /* bytes that may be taken */
+	size_t nfree, keep;      /* blocks */
+	_Atomic unsigned missed; /* blocks that were made because the list was contended */
+	uint64_t max;            /* bytes that may be taken */
 	_Atomic uint64_t taken;
 	_Atomic bool wanted; /* a take was refused; cleared by who gives a block back */
 	void (*announce)(void *arg);

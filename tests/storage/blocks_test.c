@@ -92,6 +92,33 @@ who_was_refused_is_told_of_the_next_block_that_comes_back(void **state)
 	blocks_destroy(&blocks);
 }
 
+/* Who finds the list contended makes a block; one goes when one comes back, else the list would grow for ever. */
+static void
+a_contended_list_does_not_grow(void **state)
+{
+	struct tail_block *held[2];
+	struct blocks blocks;
+
+	(void)state;
+	blocks_init(&blocks, 64 * TAIL_BLOCK_TOTAL, announce, NULL);
+	tail_block_put(blocks_take(&blocks));
+	for (unsigned i = 0; i < 10; i++) {
+		pthread_mutex_lock(&blocks.lock);
+		held[0] = blocks_take(&blocks);
+		pthread_mutex_unlock(&blocks.lock);
+		assert_non_null(held[0]);
+		tail_block_put(held[0]);
+		assert_int_equal(blocks.nfree, 1);
+	}
+	/* What is needed at once is kept as before. */
+	held[0] = blocks_take(&blocks);
+	held[1] = blocks_take(&blocks);
+	tail_block_put(held[0]);
+	tail_block_put(held[1]);
+	assert_int_equal(blocks.nfree, 2);
+	blocks_destroy(&blocks);
+}
+
 struct taker {
 	pthread_t thread;
 	struct blocks *blocks;
@@ -158,6 +185,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_more_than_the_budget_is_given_out),
 		cmocka_unit_test(a_block_comes_back_with_its_last_reference),
+		cmocka_unit_test(a_contended_list_does_not_grow),
 		cmocka_unit_test(who_was_refused_is_told_of_the_next_block_that_comes_back),
 		cmocka_unit_test(threads_take_and_give_back_together),
 	};
