@@ -43,7 +43,8 @@ static bool
 has_room(struct reclaim *r, uint64_t bytes)
 {
 	return !atomic_load(&r->store->full) && !atomic_load(&r->needed) &&
-	       persister_health(r->store->persister) == 0 && reclaim_is_room(r, bytes);
+	       evict_may_copy(r->store) && persister_health(r->store->persister) == 0 &&
+	       reclaim_is_room(r, bytes);
 }
 
 static struct compact_note *

@@ -15,7 +15,7 @@
 
 #define BALLAST_NAME "BALLAST"
 #define BALLAST_SHARE 16 /* of a volume; a tombstone is a hundredth of what a small segment takes */
-#define VOLUMES_LEAST 8  /* that the limit has room for: a victim is at most this part of it */
+#define VOLUMES_LEAST 16 /* that the limit has room for: a victim is at most this part of it */
 #define VICTIM_MS 5000   /* after this another one may be chosen */
 #define BURY_TRIES 200
 #define BURY_PAUSE_MS 25 /* between looks whether the catalog has the deletions */
@@ -65,13 +65,24 @@ evict_init(struct store *store)
 }
 
 bool
-evict_may_grow(struct store *store)
+evict_may_store(struct store *store)
+{
+	uint64_t limit = atomic_load(&store->evict.limit), sealed;
+	size_t count;
+
+	sealed = volumes_sealed_bytes(&store->volumes, &count);
+	return sealed + 2 * store->config.volume_size <= limit || count < 2;
+}
+
+bool
+evict_may_copy(struct store *store)
 {
 	uint64_t limit = atomic_load(&store->evict.limit);
 	size_t count;
 
-	return volumes_bytes(&store->volumes, &count) + store->config.volume_size <= limit ||
-	       count < 2;
+	if (atomic_load(&store->limits.evict))
+		return evict_may_store(store);
+	return volumes_bytes(&store->volumes, &count) + 2 * store->config.volume_size <= limit;
 }
 
 /* ---- ballast --------------------------------------------------------------------- */
@@ -210,11 +221,11 @@ victim_waits(const struct store *store, const struct reclaim_survey *survey)
 	return false;
 }
 
-/* Bytes that the volumes take when the active one is full, and the one after it begun. */
+/* Bytes that the volumes take when the active one is full, the one after it too, and that held back begun. */
 static uint64_t
 bytes_to_come(const struct store *store, const struct reclaim_survey *survey)
 {
-	uint64_t sum = 2 * store->config.volume_size;
+	uint64_t sum = 3 * store->config.volume_size;
 
 	for (size_t i = 0; i < survey->count; i++)
 		if (!survey->volumes[i].file.active)

@@ -49,6 +49,7 @@ struct persister {
 	struct relog_list relogging; /* those in the batch, or that are done for */
 	bool is_starved;             /* waits for persister_answer_room, and writes no objects */
 	struct volume *active;
+	bool is_spare; /* no objects were written to the active volume, only what makes room */
 	struct batch batch;
 	XXH3_state_t *hash;
 	_Atomic int health;      /* 0 or -errno; the persister's */
@@ -286,17 +287,28 @@ static int
 ensure_volume(struct persister *p)
 {
 	uint64_t bytes = batch_bytes(&p->batch);
+	bool objects = has_objects(p);
 	int err = 0;
 
 	if (p->active != NULL && volume_room(p->active) < bytes)
 		seal(p);
-	/* Freeing space needs no space: what was held back is for records that no save is waiting for. */
-	if (has_objects(p) &&
-	    (atomic_load(&p->store->full) || (p->active == NULL && !evict_may_grow(p->store))))
+	/* Freeing space needs no space: what is held back is for records that no save is waiting for. */
+	if (objects && atomic_load(&p->store->full))
 		return -ENOSPC;
-	if (p->active == NULL)
+	if (objects && !evict_may_store(p->store)) {
+		if (!p->is_spare) /* else what is dead in there could not be given back */
+			seal(p);
+		return -ENOSPC;
+	}
+	if (p->active == NULL) {
 		err = volumes_create(&p->store->volumes, &p->active);
-	return err == 0 ? volume_reserve(p->active, bytes) : err;
+		p->is_spare = true;
+	}
+	if (err == 0)
+		err = volume_reserve(p->active, bytes);
+	if (err == 0 && objects)
+		p->is_spare = false;
+	return err;
 }
 
 /* Writes the batch, in a fresh volume if the active one fails: what was not synced is written again

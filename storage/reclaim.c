@@ -159,7 +159,7 @@ reclaim_is_room(const struct reclaim *r, uint64_t bytes)
 {
 	struct statvfs st;
 
-	return evict_may_grow(r->store) && fstatvfs(r->store->dirfd, &st) == 0 &&
+	return evict_may_store(r->store) && fstatvfs(r->store->dirfd, &st) == 0 &&
 	       (uint64_t)st.f_bavail * st.f_frsize >= r->store->config.volume_size + bytes;
 }
 

@@ -67,7 +67,7 @@ void reclaim_answered(struct reclaim *r, int result);
 /* Waits until no more than MOST answers are outstanding. */
 void reclaim_await(struct reclaim *r, unsigned most);
 
-/* Whether a volume may be there besides those that are, and fits on the disk together with BYTES. */
+/* Whether objects may be written, and a volume fits on the disk besides those that are, together with BYTES. */
 bool reclaim_is_room(const struct reclaim *r, uint64_t bytes);
 
 /* Tells the indexer OP, which is in no volume. */

@@ -110,6 +110,10 @@ insert(struct volumes *volumes, const struct volumes_info *info, struct volume *
 		slot->volume = volume_get(volume);
 	volumes->bytes += info->bytes;
 	volumes->count++;
+	if (!info->active) {
+		volumes->sealed_bytes += info->bytes;
+		volumes->sealed++;
+	}
 	return 0;
 }
 
@@ -287,8 +291,10 @@ volumes_seal(struct volumes *volumes, uint32_t number)
 
 	pthread_mutex_lock(&volumes->lock);
 	HASH_FIND(hh, volumes->table, &number, sizeof(number), slot);
-	CHECK(slot != NULL);
+	CHECK(slot != NULL && slot->info.active);
 	slot->info.active = false;
+	volumes->sealed_bytes += slot->info.bytes;
+	volumes->sealed++;
 	pthread_mutex_unlock(&volumes->lock);
 }
 
@@ -338,6 +344,18 @@ volumes_bytes(struct volumes *volumes, size_t *count)
 	return bytes;
 }
 
+uint64_t
+volumes_sealed_bytes(struct volumes *volumes, size_t *count)
+{
+	uint64_t bytes;
+
+	pthread_mutex_lock(&volumes->lock);
+	bytes = volumes->sealed_bytes;
+	*count = volumes->sealed;
+	pthread_mutex_unlock(&volumes->lock);
+	return bytes;
+}
+
 int
 volumes_remove(struct volumes *volumes, uint32_t number)
 {
@@ -353,6 +371,8 @@ volumes_remove(struct volumes *volumes, uint32_t number)
 		CHECK(!slot->info.active);
 		volumes->bytes -= slot->info.bytes;
 		volumes->count--;
+		volumes->sealed_bytes -= slot->info.bytes;
+		volumes->sealed--;
 		volume = slot->volume;
 		HASH_DEL(volumes->table, slot);
 		free(slot);

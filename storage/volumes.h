@@ -23,6 +23,8 @@ struct volumes {
 	uint32_t next;  /* number of the next new volume */
 	uint64_t bytes; /* of all, on disk */
 	size_t count;
+	uint64_t sealed_bytes; /* of those that are not active */
+	size_t sealed;
 };
 
 /* What is known of one volume file. */
@@ -66,6 +68,9 @@ int volumes_list(struct volumes *volumes, struct volumes_info **list, size_t *co
 
 /* Bytes that all volumes take on disk, and their number. */
 uint64_t volumes_bytes(struct volumes *volumes, size_t *count);
+
+/* The same of those that are not active. */
+uint64_t volumes_sealed_bytes(struct volumes *volumes, size_t *count);
 
 /* Unlinks volume NUMBER, which is not active, durably. Who has it open may go on reading; the disk has
  * its space back when the last of them let go. 0 or -errno: then it is still there. */
