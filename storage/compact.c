@@ -341,7 +341,7 @@ void
 compact_keep_read(struct reclaim *r, const struct reclaim_volume *victim,
 		  const struct survivors *survivors)
 {
-	uint64_t left = victim->file.bytes / WORTH;
+	uint64_t left = victim->file.bytes / WORTH, share = 0;
 
 	for (size_t i = 0; i < survivors->count && !r->stopping; i++) {
 		const struct survivor *survivor = &survivors->list[i];
@@ -354,7 +354,11 @@ compact_keep_read(struct reclaim *r, const struct reclaim_volume *victim,
 		left -= cost;
 		do {
 			n = copy_some(r, &transfer, survivor);
-			reclaim_await(r, (unsigned)(SHARE / RECORD_COST) / 4);
+			share += (n > 0 ? (uint64_t)n : 0) + RECORD_COST;
+			if (share >= SHARE) { /* all of it is in memory */
+				reclaim_await(r, 0);
+				share = 0;
+			}
 		} while (n >= 0 && transfer != NULL);
 		transfer_abandon(&transfer);
 	}
