@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/value.h"
+
 /* One flag; KEY is the configuration key that it sets, if it does no more. */
 static const struct flag {
 	char letter;
@@ -30,7 +32,7 @@ add_setting(struct command *command, const struct option_key *key, const char *v
 	    size_t why_size)
 {
 	struct setting *settings;
-	int err = options_check(key, value, why, why_size);
+	int err = value_check(key, value, why, why_size);
 
 	if (err != 0)
 		return err;

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/slurp.h"
 #include "daemon/config_scan.h"
+#include "daemon/value.h"
 
 #define FILE_MAX ((size_t)1024 * 1024)
 #define KEYS_MAX 64
@@ -58,7 +59,7 @@ check_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 		snprintf(line, sizeof(line), "%d", cfg->line);
 		cfg_opt_setcomment(opt, line);
 	}
-	if (options_check(key, value, why, sizeof(why)) != 0) {
+	if (value_check(key, value, why, sizeof(why)) != 0) {
 		cfg_error(cfg, "%s", why);
 		return -1;
 	}

@@ -91,11 +91,8 @@ extern const struct option_key options_rule_keys[];
 /* The key of that name in KEYS, or NULL. */
 const struct option_key *options_find(const struct option_key *keys, const char *name);
 
-/* 0 if VALUE is one that KEY takes, else -EINVAL with the reason in WHY. */
-int options_check(const struct option_key *key, const char *value, char *why, size_t why_size);
-
 /* Sets KEY in TARGET, a struct options or struct rule; a list grows by VALUE. 0, -EINVAL as
- * options_check, or -ENOMEM. */
+ * value_check, or -ENOMEM. */
 int options_set(const struct option_key *key, void *target, const char *value, char *why,
 		size_t why_size);
 

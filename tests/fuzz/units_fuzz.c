@@ -6,6 +6,7 @@
 #include "base/pattern.h"
 #include "base/units.h"
 #include "daemon/options.h"
+#include "daemon/value.h"
 #include "tests/fuzz/fuzz.h"
 
 static char *
@@ -69,7 +70,7 @@ check_option(const struct option_key *key, const char *value)
 	char why[256] = "";
 
 	CHECK(options_init(&options) == 0);
-	if (options_check(key, value, why, sizeof(why)) != 0) {
+	if (value_check(key, value, why, sizeof(why)) != 0) {
 		CHECK(strlen(why) > 0);
 		CHECK(options_set(key, &options, value, why, sizeof(why)) != 0);
 	} else {
