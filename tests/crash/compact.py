@@ -15,7 +15,7 @@ import tempfile
 import time
 
 from history import History, Journal
-from rig import Budget, Traced, copy_data, need, run, wait_until
+from rig import Budget, Traced, copy_data, journalled, need, run, wait_until
 from verifier import copied, verify_crashed
 from writer import Load, Uploader
 
@@ -152,11 +152,7 @@ def await_copying(verdict, server):
 
 def at_random(verdict, random, end):
     server = Traced(CONFIG, ["-w", "1"])
-    with contextlib.ExitStack() as stack:
-        stack.callback(server.remove)
-        logs = stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm", prefix="spillway-compact-"))
-        journal = Journal(os.path.join(logs, "log"))
-        stack.callback(journal.close)
+    with journalled(server) as journal:
         history = History()
         server.start()
         number = 0

@@ -5,15 +5,12 @@ The daemon must live, answer 503 or 507 (or 201 after it tried another volume), 
 acknowledged must be there after a restart. strace makes the calls fail; they have no effect then.
 """
 
-import contextlib
-import os
 import sys
-import tempfile
 import time
 
-from history import History, Journal
+from history import History
 from killat import workload
-from rig import Budget, Traced, need, run
+from rig import Budget, Traced, journalled, need, run
 from verifier import verify, verify_rebuilt
 from writer import GONE, Load, Uploader
 
@@ -60,12 +57,8 @@ def is_ready(server):
 
 
 def trial(verdict, failure, when, seed):
-    with contextlib.ExitStack() as stack:
-        server = Traced("volume_size = 16MiB\nevict = off\n", ["-w", "1"])
-        stack.callback(server.remove)
-        logs = stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm", prefix="spillway-eio-"))
-        journal = Journal(os.path.join(logs, "log"))
-        stack.callback(journal.close)
+    server = Traced("volume_size = 16MiB\nevict = off\n", ["-w", "1"])
+    with journalled(server) as journal:
         where = f"{failure}:when={when}"
         server.start()
         uploader = Noting(server.port, journal)
@@ -73,7 +66,7 @@ def trial(verdict, failure, when, seed):
         uploader.drop()
         server.stop()
         server.inject = (where,)
-        server.trace_file = os.path.join(logs, "trace")
+        server.trace_file = journal.file + ".trace"
         try:
             server.start()
         except AssertionError as error:

@@ -1,14 +1,12 @@
 #!/usr/bin/env python3
 """SIGKILL at random moments under load, again and again on one data directory."""
 
-import contextlib
 import os
 import sys
-import tempfile
 import time
 
-from history import History, Journal
-from rig import Budget, Server, Verdict, run
+from history import History
+from rig import Budget, Server, Verdict, journalled, run
 from verifier import verify, verify_rebuilt
 from writer import Load
 
@@ -17,11 +15,7 @@ ROUNDS_PER_FOLDER = 40  # a folder grows with every round
 
 def one_folder(verdict, random, budget):
     server = Server(f"volume_size = {random.choice(('16MiB', '64MiB', '256MiB'))}\n")
-    with contextlib.ExitStack() as stack:
-        stack.callback(server.remove)
-        logs = stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm", prefix="spillway-kill9-"))
-        journal = Journal(os.path.join(logs, "log"))
-        stack.callback(journal.close)
+    with journalled(server) as journal:
         history = History()
         server.start()
         for number in range(ROUNDS_PER_FOLDER):

@@ -6,14 +6,11 @@ acknowledged must be there. The same with a start that has a catalog to rebuild,
 chosen at random, with many encoders at once. strace counts the calls of each thread.
 """
 
-import contextlib
-import os
 import subprocess
 import sys
-import tempfile
 
-from history import History, Journal
-from rig import Budget, Traced, need, remove_catalog, run
+from history import History
+from rig import Budget, Traced, journalled, need, remove_catalog, run
 from verifier import verify, verify_rebuilt
 from writer import GONE, Load, Uploader
 
@@ -65,12 +62,8 @@ def crowd(server, journal, seed, **options):
 
 def trial(verdict, call, when, at_start, seed=0):
     """Whether call WHEN was reached. SEED: of a crowd, instead of the fixed workload."""
-    with contextlib.ExitStack() as stack:
-        server = Traced("volume_size = 16MiB\n", ["-w", "1"])
-        stack.callback(server.remove)
-        logs = stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm", prefix="spillway-killat-"))
-        journal = Journal(os.path.join(logs, "log"))
-        stack.callback(journal.close)
+    server = Traced("volume_size = 16MiB\n", ["-w", "1"])
+    with journalled(server) as journal:
         rule = (f"{call}:signal=SIGKILL:when={when}",)
         if at_start:
             server.start()

@@ -5,21 +5,24 @@ machine cannot do it; it says what is missing). ROUNDS bounds its rounds and SEC
 both come from the environment, and each harness has short values of its own.
 """
 
+import contextlib
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 
 from harness import PATIENCE, Closed, Server  # noqa: E402
+from history import Journal  # noqa: E402
 from subject import wait_until  # noqa: E402
 
-__all__ = ["PATIENCE", "Budget", "Closed", "Server", "Silent", "Traced", "Verdict", "copy_data", "need",
-           "remove_catalog", "run", "skip", "wait_until"]
+__all__ = ["PATIENCE", "Budget", "Closed", "Server", "Silent", "Traced", "Verdict", "copy_data", "journalled",
+           "need", "remove_catalog", "run", "skip", "wait_until"]
 
 SKIPPED = 77
 SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
@@ -116,6 +119,18 @@ class Traced(Server):
         """How many calls were made to fail."""
         with open(self.trace_file, encoding="utf-8", errors="replace") as trace:
             return sum("(INJECTED)" in line for line in trace)
+
+
+@contextlib.contextmanager
+def journalled(server):
+    """A journal in memory, which is another disk than the daemon's. SERVER is removed in the end."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="spillway-crash-") as folder:
+        journal = Journal(os.path.join(folder, "log"))
+        try:
+            yield journal
+        finally:
+            journal.close()
+            server.remove()
 
 
 def copy_data(source, target):

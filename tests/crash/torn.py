@@ -5,16 +5,13 @@ strace kills the daemon at an fdatasync of a volume. What was written since the 
 nobody, and any part of it may be missing: so pages of it are dropped at random before the restart.
 """
 
-import contextlib
 import glob
-import os
 import re
 import sys
-import tempfile
 
-from history import History, Journal
+from history import History
 from killat import crowd
-from rig import Budget, Traced, need, run
+from rig import Budget, Traced, journalled, need, run
 from verifier import verify, verify_rebuilt
 
 PAGE = 4096
@@ -61,12 +58,8 @@ def tear(data, span, random):
 
 
 def trial(verdict, random):
-    with contextlib.ExitStack() as stack:
-        server = Traced("volume_size = 256MiB\n", ["-w", "1"])
-        stack.callback(server.remove)
-        logs = stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm", prefix="spillway-torn-"))
-        journal = Journal(os.path.join(logs, "log"))
-        stack.callback(journal.close)
+    server = Traced("volume_size = 256MiB\n", ["-w", "1"])
+    with journalled(server) as journal:
         when = random.choice((3, 10, 30, 60, 100)) + random.randrange(20)
         slow = random.random() < 0.6  # what waits for a slow disk is written in one large batch
         if slow:
@@ -74,7 +67,7 @@ def trial(verdict, random):
         server.inject = (f"fdatasync:signal=SIGKILL:when={when}",
                          *(("pwritev:delay_exit=60000",) if slow else ()))
         server.traced = ("pwritev",)
-        server.trace_file = os.path.join(logs, "trace")
+        server.trace_file = journal.file + ".trace"
         server.start()
         seed = random.randrange(1, 1 << 30)
         # Batches of several records of one object are the ones that tear.
