@@ -28,6 +28,7 @@ struct stored_extent {
 	struct extent at;
 	struct volume *volume; /* a reference */
 	enum extent_trust trust;
+	uint32_t resident_s; /* mono; when all of it was last seen to be in memory */
 };
 
 struct object {
