@@ -57,6 +57,11 @@ MUTANTS = (
     ("a step of the clock deletes", "storage/expiry.c",
      "paused = off > EXPIRY_STEP_MS || off < -EXPIRY_STEP_MS ||",
      "paused =", "tests/storage/expiry_test"),
+    ("objects take the volume that is held back", "storage/evict.c",
+     "return sealed + 2 * store->config.volume_size <= limit", "return sealed + store->config.volume_size <= limit",
+     "tests/storage/evict_test"),
+    ("a pause between commits of a backlog", "storage/indexer.c",
+     "if (!more)", "if (!more || true)", "tests/storage/indexer_test"),
 )
 
 
