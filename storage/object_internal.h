@@ -79,6 +79,10 @@ void object_trim(struct object *object, uint64_t durable, bool sealed);
 /* Adds all bytes of OBJECT, which is not LIVE, to HASH. Waits for the disk: pool threads only. */
 int object_hash(struct object *object, XXH3_state_t *hash);
 
+/* Whether the system tells which pages are in memory. A filter of system calls may forbid it; then a view is lent without
+ * asking, and a worker may wait for the disk (against invariant 9). */
+bool object_knows_residency(void);
+
 /* Memory that it takes while it is idle. */
 size_t object_cost(const struct object *object);
 

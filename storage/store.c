@@ -10,8 +10,10 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "storage/handover.h"
 #include "storage/hold.h"
+#include "storage/object_internal.h"
 #include "storage/replay.h"
 #include "storage/store_internal.h"
 
@@ -171,6 +173,9 @@ store_open(const struct store_config *config, char *why, size_t why_size, struct
 	store_adjust(store, config);
 	store->streams = streams_new();
 	pthread_mutex_init(&store->room_lock, NULL);
+	if (!object_knows_residency())
+		log_warning(
+			"mincore(2) is forbidden: what is read from the disk delays other readers");
 	err = start(store, why, why_size);
 	if (err != 0)
 		store_close(&store);

@@ -44,7 +44,8 @@ resident(const unsigned char *data, size_t length)
 	size_t lead = (uintptr_t)data % PAGE, n = (lead + length + PAGE - 1) / PAGE, i = 0;
 
 	if (mincore((void *)(data - lead), lead + length, pages) != 0)
-		return 0;
+		/* Who may not ask would warm them for ever: see object_knows_residency. */
+		return errno == EPERM || errno == ENOSYS ? length : 0;
 	while (i < n && (pages[i] & 1) != 0)
 		i++;
 	if (i == 0)
@@ -64,6 +65,16 @@ resident_part(struct stored_extent *stored, uint64_t skip, const unsigned char *
 	if (skip == 0 && length == stored->at.length)
 		stored->resident_s = (uint32_t)now_s;
 	return length;
+}
+
+bool
+object_knows_residency(void)
+{
+	static const unsigned char data[1];
+	unsigned char page;
+
+	return mincore((void *)((uintptr_t)data & ~(uintptr_t)(PAGE - 1)), 1, &page) == 0 ||
+	       (errno != EPERM && errno != ENOSYS);
 }
 
 /* Lends bytes of the volume that STORED, of OBJECT, lies in. */

@@ -4,7 +4,9 @@
 import glob
 import json
 import os
+import platform
 import shutil
+import sys
 import threading
 import unittest
 
@@ -440,6 +442,44 @@ class SmallVolumes(Restart):
                 self.assertEqual(client.put("/0", b"again").status, 204)
                 self.assertEqual(client.get("/0").body, b"again")
             self.server.stop()
+
+
+# Forbids the system call NUMBER from now on (seccomp(2)), and becomes the rest of the command line.
+FORBID = """
+import ctypes, os, struct, sys
+number = int(sys.argv[1])
+steps = (0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x50001), (0x06, 0, 0, 0x7fff0000)
+code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps))
+program = struct.pack("@HP", len(steps), ctypes.addressof(code))
+prctl = ctypes.CDLL(None, use_errno=True).prctl
+if prctl(38, 1, 0, 0, 0) != 0 or prctl(22, 2, program, 0, 0) != 0:
+    raise OSError(ctypes.get_errno(), "no filter")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+MINCORE = {"x86_64": 27, "aarch64": 232}
+
+
+@unittest.skipUnless(platform.machine() in MINCORE, "mincore's number is not known here")
+class Filtered(unittest.TestCase):
+    """Filters of system calls, as systemd's @system-service, may leave mincore out."""
+
+    def test_what_is_on_disk_is_served_without_mincore(self):
+        server = Server()
+        self.addCleanup(server.remove)
+        plain = server.command
+        server.command = lambda: [sys.executable, "-c", FORBID, str(MINCORE[platform.machine()]), *plain()]
+        bodies = {f"/{size}": pattern(size) for size in (1, 5000, 3_000_000)}
+        server.start()
+        with server.connect() as client:
+            for path, body in bodies.items():
+                self.assertEqual(client.put(path, body).status, 201)
+        server.stop()
+        server.start()
+        with server.connect() as client:
+            for path, body in bodies.items():
+                self.assertEqual(client.get(path).body, body)
+                self.assertEqual(client.get(path, "Range: bytes=-1").body, body[-1:])
+        server.wait_log(r"mincore\(2\) is forbidden")
 
 
 if __name__ == "__main__":
