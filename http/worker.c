@@ -160,7 +160,6 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	conn_sweep(worker, now);
 	worker_resume(worker);
 	if (!worker->draining) {
-		/* Not later: worker_free turns the loop once more, without the store. */
 		if (worker->index == 0 && worker->status != NULL)
 			status_tick(worker->status, worker->store, now);
 		return;
@@ -330,6 +329,9 @@ worker_applied(struct worker *worker)
 static void
 tear_down(struct worker *worker)
 {
+	/* It is due when a start that is refused took long, and then there is no store. */
+	if (worker->tick != NULL)
+		event_del(worker->tick);
 	stop_listening(worker);
 	conn_close_all(worker);
 	for (unsigned kind = 0; kind < FACE_KINDS; kind++) {

@@ -3,6 +3,7 @@
 
 import glob
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -162,6 +163,16 @@ class Process(unittest.TestCase):
                 return False
             wait_until(refused, "the listener to close")
             self.assertEqual(self.server.wait_exit(), 0)
+
+    @unittest.skipUnless(shutil.which("strace"), "needs strace")
+    def test_a_start_that_is_refused_late_ends_with_1(self):
+        self.server.start()
+        done = subprocess.run(["strace", "-D", "-f", "-qq", "-o", os.devnull, "-e", "trace=flock",
+                               "-e", "inject=flock:delay_enter=500000", SPILLWAY, "-c", self.server.config,
+                               "-d", self.server.data, "-l", "127.0.0.1:0", "-a", "none"],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn(self.server.data, done.stderr)
 
     def test_a_second_server_on_one_directory_names_it_and_ends(self):
         self.server.start()
