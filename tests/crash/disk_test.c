@@ -82,6 +82,7 @@ fixture_at(const char *data, bool sync)
 	if (fixture_setup_closed(&state) != 0)
 		exit(2);
 	f = state;
+	rmdir(f->dir); /* not used, and this process may be killed */
 	snprintf(f->data, sizeof(f->data), "%s", data);
 	f->config.sync = sync;
 	f->config.volume_size = VOLUME_SIZE_MIN;
