@@ -34,16 +34,15 @@ blocks_destroy(struct blocks *blocks)
 	pthread_mutex_destroy(&blocks->lock);
 }
 
+/* One of the list; NULL if that is empty, or contended, which is as good: the writer does not wait. */
 static struct tail_block *
-recycled(struct blocks *blocks)
+recycled(struct blocks *blocks, bool *contended)
 {
 	struct tail_block *block;
 
-	/* A contended list is as good as an empty one: the writer does not wait. */
-	if (pthread_mutex_trylock(&blocks->lock) != 0) {
-		atomic_fetch_add_explicit(&blocks->missed, 1, memory_order_relaxed);
+	*contended = pthread_mutex_trylock(&blocks->lock) != 0;
+	if (*contended)
 		return NULL;
-	}
 	block = blocks->free;
 	if (block != NULL) {
 		blocks->free = atomic_load_explicit(&block->next, memory_order_relaxed);
@@ -71,6 +70,7 @@ struct tail_block *
 blocks_take(struct blocks *blocks)
 {
 	struct tail_block *block;
+	bool contended;
 
 	if (!charge(blocks)) {
 		/* Who gives back lowers taken, then looks at wanted; here it is the other way
@@ -79,7 +79,7 @@ blocks_take(struct blocks *blocks)
 		if (!charge(blocks))
 			return NULL;
 	}
-	block = recycled(blocks);
+	block = recycled(blocks, &contended);
 	if (block == NULL) {
 		block = mmap(NULL, TAIL_BLOCK_TOTAL, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -87,6 +87,8 @@ blocks_take(struct blocks *blocks)
 			atomic_fetch_sub(&blocks->taken, TAIL_BLOCK_TOTAL);
 			return NULL;
 		}
+		if (contended)
+			atomic_fetch_add_explicit(&blocks->missed, 1, memory_order_relaxed);
 	}
 	atomic_init(&block->refs, 1);
 	atomic_init(&block->next, NULL);

@@ -18,12 +18,13 @@
 #include "storage/save.h"
 #include "storage/store_internal.h"
 
-#define SAVE_WITHIN_MS 1000            /* a byte is in a volume at the latest after this */
+#define SAVE_WITHIN_MS 750             /* a byte is due to be written after this */
 #define SAVE_EARLY_MS 500              /* what is due so soon may come along with a batch */
 #define GROW_SHARE ((uint64_t)1 << 20) /* of a batch: what nobody waits for, while others do */
-#define GROW_LATE_MS 500               /* but who has waited for so long goes first */
-#define AWAITED_MS 1000                /* who came so lately is not the last to wait */
-#define TICK_MS 500                    /* of handover_tick */
+#define GROW_ITEMS (BATCH_ITEMS / 4)   /* the same */
+#define GROW_LATE_MS 250 /* what has been due for so long goes first: a second in all */
+#define AWAITED_MS 1000  /* who came so lately is not the last to wait */
+#define TICK_MS 500      /* of handover_tick */
 #define COPY_SHARE ((uint64_t)1 << 20) /* of a batch: bytes that are copied are in nobody's way */
 #define DELETE_SHARE (BATCH_ITEMS / 2) /* a prefix of a million objects must not stop the rest */
 
@@ -38,7 +39,7 @@ struct persister {
 	struct letter stop;
 	struct letter room; /* answers one reclaim_need */
 	bool stopping;
-	struct save_list growing; /* by due_ms */
+	struct save_list growing; /* by due_ms, or behind those that are due later */
 	struct save_list ready;   /* grow, and have a piece to write */
 	struct save_list awaited; /* ended, or their writer waits for room */
 	struct save_list ending;  /* whose end is in the batch that is being made */
@@ -91,11 +92,11 @@ wait_until_due(struct persister *p, struct save *save)
 	move_to(p, save, SAVE_PLACE_GROWING);
 }
 
-/* SAVE has a piece to be written, due NOW_MS. */
+/* SAVE has a piece to be written, due since DUE_MS. */
 static void
-make_ready(struct persister *p, struct save *save, int64_t now_ms)
+make_ready(struct persister *p, struct save *save, int64_t due_ms)
 {
-	save->due_ms = now_ms;
+	save->due_ms = due_ms;
 	move_to(p, save, SAVE_PLACE_READY);
 }
 
@@ -189,10 +190,11 @@ leave_turn(struct persister *p, struct save *save)
 	TAILQ_INSERT_TAIL(&p->ending, save, link);
 }
 
-/* Each of LIST that is due until UNTIL_MS has one turn in the batch, as long as there is room and MOST bytes
- * are not reached. Who did not give all waits behind those who had no turn. */
+/* Each of LIST that is due until UNTIL_MS has one turn in the batch, as long as that has less than BYTES and ITEMS.
+ * Who did not give all waits behind those who had no turn. */
 static void
-take_turns(struct persister *p, struct save_list *list, uint64_t most, int64_t until_ms)
+take_turns(struct persister *p, struct save_list *list, uint64_t bytes, unsigned items,
+	   int64_t until_ms)
 {
 	struct save *last = TAILQ_LAST(list, save_list), *save, *next;
 	bool more = last != NULL;
@@ -200,10 +202,10 @@ take_turns(struct persister *p, struct save_list *list, uint64_t most, int64_t u
 	for (save = TAILQ_FIRST(list); more; save = next) {
 		next = TAILQ_NEXT(save, link);
 		more = save != last && next != NULL;
-		if (p->batch.body_bytes >= most || save->due_ms > until_ms ||
-		    !batch_fits(&p->batch, RECORD_BODY_MAX, SAVE_IOVS))
+		if (p->batch.body_bytes >= bytes || p->batch.count >= items ||
+		    save->due_ms > until_ms || !batch_fits(&p->batch, RECORD_BODY_MAX, SAVE_IOVS))
 			return;
-		if (save_take(save, &p->batch, p->hash, most - p->batch.body_bytes))
+		if (save_take(save, &p->batch, p->hash, bytes - p->batch.body_bytes))
 			leave_turn(p, save);
 		else
 			move_to(p, save, save->place);
@@ -211,8 +213,9 @@ take_turns(struct persister *p, struct save_list *list, uint64_t most, int64_t u
 }
 
 /* Who waits for an answer is not to wait for what others let grow: as long as there are such, what grows
- * gets a small share of a batch, unless it is late. What is due soon comes along with a sync that is paid
- * for already; so streams that began together do not stay together. */
+ * gets a small share of a batch, unless it is late. They can't take all of it either: an upload that outruns the
+ * disk always waits for room. What is due soon comes along with a sync that is paid for already; so streams that
+ * began together do not stay together. */
 static void
 take_saves(struct persister *p)
 {
@@ -223,12 +226,14 @@ take_saves(struct persister *p)
 	if (!TAILQ_EMPTY(&p->awaited))
 		p->awaited_ms = now;
 	if (first != NULL && now - first->due_ms > GROW_LATE_MS)
-		take_turns(p, &p->ready, BATCH_BODIES / 2, now);
-	take_turns(p, &p->awaited, BATCH_BODIES, INT64_MAX);
+		take_turns(p, &p->ready, BATCH_BODIES / 2, BATCH_ITEMS / 2, now);
+	/* One more MiB, for the last of them may give a record too much. */
+	take_turns(p, &p->awaited, BATCH_BODIES - GROW_SHARE - RECORD_BODY_MAX,
+		   BATCH_ITEMS - GROW_ITEMS, INT64_MAX);
 	if (now - p->awaited_ms < AWAITED_MS)
 		most = p->batch.body_bytes + GROW_SHARE;
-	take_turns(p, &p->ready, most, now);
-	take_turns(p, &p->growing, most, now + SAVE_EARLY_MS);
+	take_turns(p, &p->ready, most, BATCH_ITEMS, now);
+	take_turns(p, &p->growing, most, BATCH_ITEMS, now + SAVE_EARLY_MS);
 }
 
 /* Fills the batch: deletions first, they are small and somebody waits. Of what is written again, no more
@@ -295,7 +300,8 @@ ensure_volume(struct persister *p)
 	/* Freeing space needs no space: what is held back is for records that no save is waiting for. */
 	if (objects && atomic_load(&p->store->full))
 		return -ENOSPC;
-	if (objects && !evict_may_store(p->store)) {
+	/* At the end nobody is left to make room, and what was received is to be kept. */
+	if (objects && !p->stopping && !evict_may_store(p->store)) {
 		if (!p->is_spare) /* else what is dead in there could not be given back */
 			seal(p);
 		return -ENOSPC;
@@ -505,7 +511,7 @@ collect_due(struct persister *p)
 		if (save->due_ms > now)
 			return (int)(save->due_ms - now);
 		if (save_unsaved(save) > 0)
-			make_ready(p, save, now);
+			make_ready(p, save, save->due_ms);
 		else
 			wait_until_due(p, save);
 	}

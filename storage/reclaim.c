@@ -205,16 +205,18 @@ show_metrics(struct reclaim *r)
 		metric_set(METRIC_disk_free_bytes, (int64_t)(st.f_bavail * st.f_frsize));
 }
 
-/* When the persister waits for room, the catalog has none, or there was none to be had before. */
+/* When the persister waits for room, the catalog has none, or there was none to be had before. FREED: a volume went
+ * just now. */
 static void
-make_room(struct reclaim *r)
+make_room(struct reclaim *r, bool freed)
 {
 	bool needed = atomic_exchange(&r->needed, false);
 	bool was_full = atomic_load(&r->store->full), full;
 
 	if (!needed && !was_full && indexer_health(r->store->indexer) != -ENOSPC)
 		return;
-	full = !(was_full && reclaim_is_room(r, 0)) && !evict_now(r);
+	/* What was freed in this round may be all that is needed; if it is not, the persister asks again. */
+	full = !(was_full ? reclaim_is_room(r, 0) : freed) && !evict_now(r);
 	atomic_store(&r->store->full, full);
 	if (full && !was_full)
 		log_error("the disk is full and nothing may go: new objects are refused");
@@ -233,6 +235,7 @@ reclaim_main(void *arg)
 
 	pthread_setname_np(pthread_self(), "reclaimer");
 	while (!r->stopping) {
+		uint64_t buried = r->buried;
 		bool more;
 		int pause;
 
@@ -243,7 +246,7 @@ reclaim_main(void *arg)
 		more = expiry_run(r);
 		more |= reclaim_bury_dead(r);
 		more |= evict_run(r);
-		make_room(r);
+		make_room(r, r->buried > buried);
 		pause = compact_run(r);
 		show_metrics(r);
 		timeout = more ? SOON_MS : TICK_MS;

@@ -119,6 +119,30 @@ what_grows_has_its_turn_however_many_wait_for_answers(void **state)
 }
 
 static void
+what_grows_has_its_share_however_much_waits_for_answers(void **state)
+{
+	struct fixture *f = *state;
+	struct writer *streams[STREAMS], *writer;
+	struct writer_receipt receipts[3];
+
+	begin_streams(f, streams);
+	for (unsigned i = 0; i < 3; i++) {
+		char path[16];
+
+		snprintf(path, sizeof(path), "/large%u", i);
+		writer = fixture_begin(f, path, PUBLISH_LIVE);
+		fixture_write(f, writer, i, 0, 8 << 20);
+		fixture_finish(f, &writer, &receipts[i]);
+	}
+	let_one_batch_pass();
+	assert_in_range(bytes_saved(streams), PIECE, 6 * PIECE);
+	disk_heal();
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(fixture_answer(f, &receipts[i]), 201);
+	end_streams(f, streams);
+}
+
+static void
 what_is_due_soon_comes_along_with_what_is_written_anyway(void **state)
 {
 	struct fixture *f = *state;
@@ -126,7 +150,7 @@ what_is_due_soon_comes_along_with_what_is_written_anyway(void **state)
 	struct writer_receipt receipt;
 
 	fixture_write(f, writer, 1, 0, 100);
-	usleep(600000); /* it is due after a second */
+	usleep(400000); /* it is due after 750 ms */
 	assert_int_equal(fixture_put(f, "/other", PUBLISH_LIVE, 2, 10), 201);
 	assert_int_equal(writer_object(writer)->nextents, 1);
 	fixture_finish(f, &writer, &receipt);
@@ -140,6 +164,7 @@ main(void)
 #define ON_DISK(test) cmocka_unit_test_setup_teardown(test, disk_setup, disk_teardown)
 		ON_DISK(who_waits_for_an_answer_is_not_behind_what_grows),
 		ON_DISK(what_grows_has_its_turn_however_many_wait_for_answers),
+		ON_DISK(what_grows_has_its_share_however_much_waits_for_answers),
 		ON_DISK(what_is_due_soon_comes_along_with_what_is_written_anyway),
 	};
 
