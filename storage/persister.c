@@ -18,10 +18,10 @@
 #include "storage/save.h"
 #include "storage/store_internal.h"
 
-#define SAVE_WITHIN_MS 750             /* a byte is due to be written after this */
-#define SAVE_EARLY_MS 500              /* what is due so soon may come along with a batch */
-#define GROW_SHARE ((uint64_t)1 << 20) /* of a batch: what nobody waits for, while others do */
-#define GROW_ITEMS (BATCH_ITEMS / 4)   /* the same */
+#define SAVE_WITHIN_MS 750                /* a byte is due to be written after this */
+#define SAVE_EARLY_MS 500                 /* what is due so soon may come along with a batch */
+#define GROW_SHARE ((uint64_t)512 * 1024) /* of a batch: what nobody waits for, while others do */
+#define GROW_ITEMS (BATCH_ITEMS / 4)      /* the same */
 #define GROW_LATE_MS 250 /* what has been due for so long goes first: a second in all */
 #define AWAITED_MS 1000  /* who came so lately is not the last to wait */
 #define TICK_MS 500      /* of handover_tick */
