@@ -81,6 +81,9 @@ class Beside(threading.Thread):
             raise SystemExit(f"what was to go on beside the crowd failed: {self.error!r}")
 
 
+PAUSE = 4  # seconds between two segments of a reader
+
+
 def evicted(server):
     with server.connect_admin() as client:
         text = client.get("/metrics").body.decode()
@@ -151,7 +154,7 @@ class Bench:
         return figures
 
     def pull(self, drop):
-        """100 readers, each of its share of the segments, a pause between two."""
+        """100 readers, each of its share of the segments, a pause between two. They do not begin together."""
         put_segments(self.server, "/cold/", SEGMENTS)
         self.server.stop()
         self.server.start()
@@ -165,20 +168,24 @@ class Bench:
 
         def one(first):
             def work(beside):
+                time.sleep(PAUSE * first / 100 if beside.times == 0 else PAUSE)
+                if beside.stopping:
+                    return
                 with Client(self.server.port) as client:
                     client.sock.settimeout(120)  # a busy machine is no failure
                     reply = client.get(f"/cold/{(first + beside.times) % SEGMENTS}.m4s")
                     pulled.append(len(reply.body))
                 if drop and first == 0:
                     drop_caches(self.server.data)
-                time.sleep(4)
             return work
         crowd = Crowd(self.server, self.args)
         besides = [Beside(one(first)) for first in range(100)]
         figures = crowd.result()
+        self.note = f"{sum(pulled) // MIB} MiB pulled"
+        for beside in besides:
+            beside.stopping = True
         for beside in besides:
             beside.stop()
-        self.note = f"{sum(pulled) // MIB} MiB pulled"
         return figures
 
 
