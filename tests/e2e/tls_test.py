@@ -33,10 +33,12 @@ class Speaking(ByTls):
         return client
 
     def test_a_client_that_wants_another_protocol_is_refused(self):
+        failed = self.handshakes("failed")
         context = AUTHORITY.context()
         context.set_alpn_protocols(["h2"])
         with self.assertRaisesRegex(ssl.SSLError, "(?i)no.application.protocol"):
             self.server.connect(tls=context)
+        self.wait_handshakes("failed", failed + 1)  # the client hears of it before it is counted
 
     def test_an_old_version_is_refused(self):
         failed = self.handshakes("failed")
