@@ -221,16 +221,14 @@ victim_waits(const struct store *store, const struct reclaim_survey *survey)
 	return false;
 }
 
-/* Bytes that the volumes take when the active one is full, the one after it too, and that held back begun. */
-static uint64_t
-bytes_to_come(const struct store *store, const struct reclaim_survey *survey)
+/* Whether there would be too much when the active volume is full, the one after it too, and that held back begun. */
+static bool
+is_room_short(struct store *store)
 {
-	uint64_t sum = 3 * store->config.volume_size;
+	size_t count;
 
-	for (size_t i = 0; i < survey->count; i++)
-		if (!survey->volumes[i].file.active)
-			sum += survey->volumes[i].file.bytes;
-	return sum;
+	return volumes_sealed_bytes(&store->volumes, &count) + 3 * store->config.volume_size >
+	       atomic_load(&store->evict.limit);
 }
 
 bool
@@ -239,17 +237,16 @@ evict_run(struct reclaim *r)
 	struct store *store = r->store;
 	struct reclaim_survey survey;
 	uint64_t limit, disk;
-	bool over;
+	bool over = true;
 
 	evict_load_ballast(r);
 	if (find_limit(store, &limit, &disk) == 0)
 		atomic_store(&store->evict.limit, limit);
-	if (reclaim_look(r, &survey) != 0)
+	if (!atomic_load(&store->limits.evict) || !is_room_short(store) ||
+	    reclaim_look(r, &survey) != 0)
 		return false;
-	over = atomic_load(&store->limits.evict) &&
-	       bytes_to_come(store, &survey) > atomic_load(&store->evict.limit);
 	/* Dead bytes before living ones. */
-	if (over && !victim_waits(store, &survey) && !compact_urgently(r))
+	if (!victim_waits(store, &survey) && !compact_urgently(r))
 		over = empty_coldest(r, &survey, true);
 	free(survey.volumes);
 	return over;

@@ -88,6 +88,20 @@ parse_name(const char *name, uint32_t *number)
 	return true;
 }
 
+static void
+add_to(struct volumes_sum *sum, uint64_t bytes)
+{
+	sum->bytes += bytes;
+	sum->count++;
+}
+
+static void
+take_from(struct volumes_sum *sum, uint64_t bytes)
+{
+	sum->bytes -= bytes;
+	sum->count--;
+}
+
 /* Puts a volume into the set, if it is not there. VOLUME, or NULL, gives no reference away. The lock is held. */
 static int
 insert(struct volumes *volumes, const struct volumes_info *info, struct volume *volume)
@@ -108,12 +122,9 @@ insert(struct volumes *volumes, const struct volumes_info *info, struct volume *
 	}
 	if (volume != NULL)
 		slot->volume = volume_get(volume);
-	volumes->bytes += info->bytes;
-	volumes->count++;
-	if (!info->active) {
-		volumes->sealed_bytes += info->bytes;
-		volumes->sealed++;
-	}
+	add_to(&volumes->all, info->bytes);
+	if (!info->active)
+		add_to(&volumes->sealed, info->bytes);
 	return 0;
 }
 
@@ -277,7 +288,7 @@ volumes_grown(struct volumes *volumes, const struct volume *volume)
 	pthread_mutex_lock(&volumes->lock);
 	HASH_FIND(hh, volumes->table, &number, sizeof(number), slot);
 	CHECK(slot != NULL && slot->info.active);
-	volumes->bytes += bytes - slot->info.bytes;
+	volumes->all.bytes += bytes - slot->info.bytes;
 	slot->info.bytes = bytes;
 	slot->info.end = volume_end(volume);
 	slot->info.used_ms = clock_mono_ms();
@@ -293,8 +304,7 @@ volumes_seal(struct volumes *volumes, uint32_t number)
 	HASH_FIND(hh, volumes->table, &number, sizeof(number), slot);
 	CHECK(slot != NULL && slot->info.active);
 	slot->info.active = false;
-	volumes->sealed_bytes += slot->info.bytes;
-	volumes->sealed++;
+	add_to(&volumes->sealed, slot->info.bytes);
 	pthread_mutex_unlock(&volumes->lock);
 }
 
@@ -312,7 +322,7 @@ volumes_list(struct volumes *volumes, struct volumes_info **list, size_t *count)
 	size_t n = 0;
 
 	pthread_mutex_lock(&volumes->lock);
-	*list = calloc(volumes->count + 1, sizeof(**list));
+	*list = calloc(volumes->all.count + 1, sizeof(**list));
 	if (*list != NULL) {
 		HASH_ITER (hh, volumes->table, slot, tmp) {
 			struct volumes_info *info = &(*list)[n++];
@@ -332,28 +342,28 @@ volumes_list(struct volumes *volumes, struct volumes_info **list, size_t *count)
 	return 0;
 }
 
-uint64_t
-volumes_bytes(struct volumes *volumes, size_t *count)
+static uint64_t
+read_sum(struct volumes *volumes, const struct volumes_sum *sum, size_t *count)
 {
 	uint64_t bytes;
 
 	pthread_mutex_lock(&volumes->lock);
-	bytes = volumes->bytes;
-	*count = volumes->count;
+	bytes = sum->bytes;
+	*count = sum->count;
 	pthread_mutex_unlock(&volumes->lock);
 	return bytes;
 }
 
 uint64_t
+volumes_bytes(struct volumes *volumes, size_t *count)
+{
+	return read_sum(volumes, &volumes->all, count);
+}
+
+uint64_t
 volumes_sealed_bytes(struct volumes *volumes, size_t *count)
 {
-	uint64_t bytes;
-
-	pthread_mutex_lock(&volumes->lock);
-	bytes = volumes->sealed_bytes;
-	*count = volumes->sealed;
-	pthread_mutex_unlock(&volumes->lock);
-	return bytes;
+	return read_sum(volumes, &volumes->sealed, count);
 }
 
 int
@@ -369,10 +379,8 @@ volumes_remove(struct volumes *volumes, uint32_t number)
 	HASH_FIND(hh, volumes->table, &number, sizeof(number), slot);
 	if (slot != NULL) {
 		CHECK(!slot->info.active);
-		volumes->bytes -= slot->info.bytes;
-		volumes->count--;
-		volumes->sealed_bytes -= slot->info.bytes;
-		volumes->sealed--;
+		take_from(&volumes->all, slot->info.bytes);
+		take_from(&volumes->sealed, slot->info.bytes);
 		volume = slot->volume;
 		HASH_DEL(volumes->table, slot);
 		free(slot);

@@ -13,6 +13,11 @@
 
 #include "storage/volume.h"
 
+struct volumes_sum {
+	uint64_t bytes; /* on disk */
+	size_t count;
+};
+
 struct volumes {
 	int dirfd;            /* of DIR/volumes */
 	uint64_t volume_size; /* of new ones */
@@ -20,11 +25,8 @@ struct volumes {
 	bool read_only;       /* nothing is tidied up */
 	pthread_mutex_t lock; /* guards the rest */
 	struct volumes_slot *table;
-	uint32_t next;  /* number of the next new volume */
-	uint64_t bytes; /* of all, on disk */
-	size_t count;
-	uint64_t sealed_bytes; /* of those that are not active */
-	size_t sealed;
+	uint32_t next;                  /* number of the next new volume */
+	struct volumes_sum all, sealed; /* sealed: those that are not active */
 };
 
 /* What is known of one volume file. */

@@ -60,7 +60,7 @@ let_one_batch_pass(void)
 	}
 }
 
-/* Of how many bytes a restart would find something now, which a reader can tell. */
+/* Bytes of STREAMS that are in a volume, and synced. */
 static uint64_t
 bytes_saved(struct writer *const streams[STREAMS])
 {
