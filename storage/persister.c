@@ -17,18 +17,12 @@
 #include "storage/relog.h"
 #include "storage/save.h"
 #include "storage/store_internal.h"
+#include "storage/turns.h"
 
-#define SAVE_WITHIN_MS 750                /* a byte is due to be written after this */
-#define SAVE_EARLY_MS 500                 /* what is due so soon may come along with a batch */
-#define GROW_SHARE ((uint64_t)512 * 1024) /* of a batch: what nobody waits for, while others do */
-#define GROW_ITEMS (BATCH_ITEMS / 4)      /* the same */
-#define GROW_LATE_MS 250 /* what has been due for so long goes first: a second in all */
-#define AWAITED_MS 1000  /* who came so lately is not the last to wait */
-#define TICK_MS 500      /* of handover_tick */
+#define TICK_MS 500                    /* of handover_tick */
 #define COPY_SHARE ((uint64_t)1 << 20) /* of a batch: bytes that are copied are in nobody's way */
 #define DELETE_SHARE (BATCH_ITEMS / 2) /* a prefix of a million objects must not stop the rest */
 
-TAILQ_HEAD(save_list, save);
 STAILQ_HEAD(delete_list, store_delete);
 STAILQ_HEAD(relog_list, relog);
 
@@ -39,11 +33,7 @@ struct persister {
 	struct letter stop;
 	struct letter room; /* answers one reclaim_need */
 	bool stopping;
-	struct save_list growing; /* by due_ms, or behind those that are due later */
-	struct save_list ready;   /* grow, and have a piece to write */
-	struct save_list awaited; /* ended, or their writer waits for room */
-	struct save_list ending;  /* whose end is in the batch that is being made */
-	int64_t awaited_ms;       /* when there was last one of awaited */
+	struct turns turns; /* of the saves */
 	struct delete_list deletes;
 	struct delete_list deleting; /* whose tombstone is in the batch */
 	struct relog_list relogs;
@@ -64,42 +54,6 @@ persister_of(const struct save *save)
 	return save->object->store->persister;
 }
 
-/* The list that SAVE is in, or belongs to. */
-static struct save_list *
-list_of(struct persister *p, const struct save *save)
-{
-	if (save->place == SAVE_PLACE_GROWING)
-		return &p->growing;
-	return save->place == SAVE_PLACE_READY ? &p->ready : &p->awaited;
-}
-
-/* Puts SAVE, which is in a list or in none, behind the others of PLACE. */
-static void
-move_to(struct persister *p, struct save *save, enum save_place place)
-{
-	if (save->place != SAVE_PLACE_NONE)
-		TAILQ_REMOVE(list_of(p, save), save, link);
-	save->place = place;
-	if (place != SAVE_PLACE_NONE)
-		TAILQ_INSERT_TAIL(list_of(p, save), save, link);
-}
-
-/* Puts SAVE, which has nothing to be written at once, where its next due time says. */
-static void
-wait_until_due(struct persister *p, struct save *save)
-{
-	save->due_ms = clock_mono_ms() + SAVE_WITHIN_MS;
-	move_to(p, save, SAVE_PLACE_GROWING);
-}
-
-/* SAVE has a piece to be written, due since DUE_MS. */
-static void
-make_ready(struct persister *p, struct save *save, int64_t due_ms)
-{
-	save->due_ms = due_ms;
-	move_to(p, save, SAVE_PLACE_READY);
-}
-
 static void
 deliver_grown(struct letter *letter)
 {
@@ -108,16 +62,7 @@ deliver_grown(struct letter *letter)
 
 	/* Cleared before the length is read: a writer that comes later posts again. */
 	atomic_store(&save->queued, false);
-	if (save->place == SAVE_PLACE_AWAITED)
-		return;
-	if (atomic_exchange(&save->urgent, false) && save_unsaved(save) > 0)
-		move_to(p, save, SAVE_PLACE_AWAITED);
-	else if (save->place == SAVE_PLACE_READY)
-		return;
-	else if (save_unsaved(save) >= PERSIST_PIECE)
-		make_ready(p, save, clock_mono_ms());
-	else if (save->place == SAVE_PLACE_NONE)
-		wait_until_due(p, save);
+	turns_grown(&p->turns, save);
 }
 
 static void
@@ -125,8 +70,7 @@ deliver_ended(struct letter *letter)
 {
 	struct save *save = (struct save *)((char *)letter - offsetof(struct save, ended));
 
-	save->is_ended = true;
-	move_to(persister_of(save), save, SAVE_PLACE_AWAITED);
+	turns_ended(&persister_of(save)->turns, save);
 }
 
 void
@@ -178,64 +122,6 @@ persister_relog(struct persister *p, struct relog *relog)
 	mailbox_post(&p->mailbox, &relog->work);
 }
 
-/* Where SAVE, which gave all the bytes it had, belongs now. */
-static void
-leave_turn(struct persister *p, struct save *save)
-{
-	if (!save->is_ended) {
-		wait_until_due(p, save);
-		return;
-	}
-	move_to(p, save, SAVE_PLACE_NONE);
-	TAILQ_INSERT_TAIL(&p->ending, save, link);
-}
-
-/* Each of LIST that is due until UNTIL_MS has one turn in the batch, as long as that has less than BYTES and ITEMS.
- * Who did not give all waits behind those who had no turn. */
-static void
-take_turns(struct persister *p, struct save_list *list, uint64_t bytes, unsigned items,
-	   int64_t until_ms)
-{
-	struct save *last = TAILQ_LAST(list, save_list), *save, *next;
-	bool more = last != NULL;
-
-	for (save = TAILQ_FIRST(list); more; save = next) {
-		next = TAILQ_NEXT(save, link);
-		more = save != last && next != NULL;
-		if (p->batch.body_bytes >= bytes || p->batch.count >= items ||
-		    save->due_ms > until_ms || !batch_fits(&p->batch, RECORD_BODY_MAX, SAVE_IOVS))
-			return;
-		if (save_take(save, &p->batch, p->hash, bytes - p->batch.body_bytes))
-			leave_turn(p, save);
-		else
-			move_to(p, save, save->place);
-	}
-}
-
-/* Who waits for an answer is not to wait for what others let grow: as long as there are such, what grows
- * gets a small share of a batch, unless it is late. They can't take all of it either: an upload that outruns the
- * disk always waits for room. What is due soon comes along with a sync that is paid for already; so streams that
- * began together do not stay together. */
-static void
-take_saves(struct persister *p)
-{
-	int64_t now = clock_mono_ms();
-	struct save *first = TAILQ_FIRST(&p->ready);
-	uint64_t most = BATCH_BODIES;
-
-	if (!TAILQ_EMPTY(&p->awaited))
-		p->awaited_ms = now;
-	if (first != NULL && now - first->due_ms > GROW_LATE_MS)
-		take_turns(p, &p->ready, BATCH_BODIES / 2, BATCH_ITEMS / 2, now);
-	/* One more MiB, for the last of them may give a record too much. */
-	take_turns(p, &p->awaited, BATCH_BODIES - GROW_SHARE - RECORD_BODY_MAX,
-		   BATCH_ITEMS - GROW_ITEMS, INT64_MAX);
-	if (now - p->awaited_ms < AWAITED_MS)
-		most = p->batch.body_bytes + GROW_SHARE;
-	take_turns(p, &p->ready, most, BATCH_ITEMS, now);
-	take_turns(p, &p->growing, most, BATCH_ITEMS, now + SAVE_EARLY_MS);
-}
-
 /* Fills the batch: deletions first, they are small and somebody waits. Of what is written again, no more
  * is submitted at a time than leaves room for the rest. */
 static void
@@ -261,7 +147,7 @@ make_batch(struct persister *p)
 	/* What makes room is not to fail together with what needs it. */
 	if (p->is_starved || (atomic_load(&p->store->full) && p->batch.count > 0))
 		return;
-	take_saves(p);
+	turns_take(&p->turns, &p->batch, p->hash);
 }
 
 /* No more is written to the active volume. */
@@ -423,8 +309,6 @@ end_delete(struct store_delete *del, int err, struct index_queue *queue)
 static bool
 wait_for_room(struct persister *p, int err)
 {
-	struct save *save;
-
 	if ((err != -ENOSPC && err != -EDQUOT) || p->is_starved || p->stopping ||
 	    atomic_load(&p->store->full))
 		return false;
@@ -433,24 +317,10 @@ wait_for_room(struct persister *p, int err)
 	STAILQ_CONCAT(&p->deletes, &p->deleting);
 	STAILQ_CONCAT(&p->relogging, &p->relogs);
 	STAILQ_CONCAT(&p->relogs, &p->relogging);
-	while ((save = TAILQ_FIRST(&p->ending)) != NULL) {
-		TAILQ_REMOVE(&p->ending, save, link);
-		move_to(p, save, SAVE_PLACE_AWAITED);
-	}
+	turns_take_back(&p->turns);
 	p->is_starved = true;
 	reclaim_need(p->store->reclaim);
 	return true;
-}
-
-/* After a failure nothing is retried at once: who waits for an answer gets it, what still grows has
- * its next turn when it is due. */
-static void
-give_up_ready(struct persister *p)
-{
-	struct save *save;
-
-	while ((save = TAILQ_FIRST(&p->ready)) != NULL || (save = TAILQ_FIRST(&p->awaited)) != NULL)
-		leave_turn(p, save);
 }
 
 /* One batch from what is waiting to all that follows from it. */
@@ -477,7 +347,7 @@ run_batch(struct persister *p)
 			keep_batch(p, &queue);
 		else {
 			rollback_batch(p);
-			give_up_ready(p);
+			turns_give_up(&p->turns);
 		}
 	}
 	while ((del = STAILQ_FIRST(&p->deleting)) != NULL) {
@@ -489,10 +359,10 @@ run_batch(struct persister *p)
 		relog_end(relog, err);
 	}
 	/* A failure alone gives no room back: a writer that is told so would only ask again, at once. */
-	news = err == 0 || !TAILQ_EMPTY(&p->ending);
-	while ((save = TAILQ_FIRST(&p->ending)) != NULL) {
-		TAILQ_REMOVE(&p->ending, save, link);
+	news = err == 0;
+	while ((save = turns_next_ending(&p->turns)) != NULL) {
 		end_save(save, err, &queue);
+		news = true;
 	}
 	if (!STAILQ_EMPTY(&queue))
 		indexer_submit(p->store->indexer, &queue);
@@ -500,30 +370,11 @@ run_batch(struct persister *p)
 		store_announce_room(p->store);
 }
 
-/* Moves what is due from growing to ready; returns the milliseconds until the next, or -1. */
-static int
-collect_due(struct persister *p)
-{
-	int64_t now = clock_mono_ms();
-	struct save *save;
-
-	while ((save = TAILQ_FIRST(&p->growing)) != NULL) {
-		if (save->due_ms > now)
-			return (int)(save->due_ms - now);
-		if (save_unsaved(save) > 0)
-			make_ready(p, save, save->due_ms);
-		else
-			wait_until_due(p, save);
-	}
-	return -1;
-}
-
 static bool
 has_work(const struct persister *p)
 {
-	bool saves = !TAILQ_EMPTY(&p->ready) || !TAILQ_EMPTY(&p->awaited);
-
-	return (saves && !p->is_starved) || !STAILQ_EMPTY(&p->deletes) || !STAILQ_EMPTY(&p->relogs);
+	return (turns_are_wanted(&p->turns) && !p->is_starved) || !STAILQ_EMPTY(&p->deletes) ||
+	       !STAILQ_EMPTY(&p->relogs);
 }
 
 static void *
@@ -534,7 +385,7 @@ persister_main(void *arg)
 
 	pthread_setname_np(pthread_self(), "persister");
 	for (;;) {
-		int timeout = collect_due(p);
+		int timeout = turns_collect(&p->turns);
 		struct pollfd pfd = {.fd = p->mailbox.fd, .events = POLLIN};
 
 		atomic_fetch_add_explicit(&p->rounds, 1, memory_order_relaxed);
@@ -552,7 +403,7 @@ persister_main(void *arg)
 		else if (p->stopping)
 			break;
 	}
-	CHECK(TAILQ_EMPTY(&p->growing)); /* no writer is open */
+	CHECK(turns_are_over(&p->turns)); /* no writer is open */
 	return NULL;
 }
 
@@ -591,10 +442,7 @@ persister_start(struct store *store, struct persister **out)
 	if (p == NULL)
 		return -ENOMEM;
 	p->store = store;
-	TAILQ_INIT(&p->growing);
-	TAILQ_INIT(&p->ready);
-	TAILQ_INIT(&p->awaited);
-	TAILQ_INIT(&p->ending);
+	turns_init(&p->turns);
 	STAILQ_INIT(&p->deletes);
 	STAILQ_INIT(&p->deleting);
 	STAILQ_INIT(&p->relogs);

@@ -3,8 +3,7 @@
  * It takes the bytes of growing objects when there are enough of them (256 KiB), when three quarters of a second
  * have passed or when they are complete, appends them to the active volume as one batch, syncs that with one
  * fdatasync for all, and only then acknowledges, frees tail blocks (invariant 7) and hands the records to the
- * indexer. Who waits for an answer or for room goes before what grows, which has a small share of each batch
- * meanwhile, and half of it when it is late: 500 streams of 256 KiB/s are no reason for a playlist to wait.
+ * indexer. turns.h says who goes first.
  *
  * Per path, records get into the log in the order of their sequence numbers: one that comes after a
  * newer one was logged is dropped (invariants 4 and 5 hold for any prefix of the log).

@@ -28,9 +28,15 @@ struct writer_receipt;
 /* Pieces of memory that one record's body may consist of. */
 #define SAVE_IOVS ((unsigned)(RECORD_BODY_MAX / TAIL_BLOCK_SIZE + 2))
 
-/* The list of the persister's that it is in: it grows; it does, and has a piece to write; somebody waits for
- * it, because it ended or because its writer has no room. */
-enum save_place { SAVE_PLACE_NONE, SAVE_PLACE_GROWING, SAVE_PLACE_READY, SAVE_PLACE_AWAITED };
+/* Where it is of turns.h. */
+enum save_place {
+	SAVE_NOWHERE,
+	SAVE_WAITS,      /* it grows, and has nothing that is due */
+	SAVE_IS_READY,   /* it grows, and has a piece to write */
+	SAVE_IS_AWAITED, /* it ended, or its writer waits for room */
+	SAVE_IS_ENDING,  /* it ended, and all of it is in the batch */
+	SAVE_PLACES
+};
 
 enum save_end { SAVE_GROWING, SAVE_FINISHED, SAVE_ABORTED };
 
