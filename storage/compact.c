@@ -10,11 +10,12 @@
 #include "storage/transfer.h"
 
 #define SHARE ((uint64_t)1 << 20)    /* bytes on their way to disk together */
-#define RECORD_COST ((uint64_t)4096) /* what the smallest one counts for in a share */
+#define RECORD_COST ((uint64_t)4096) /* the work of one, as a part of a share */
 #define PAUSE 3                      /* times what the share took */
 #define PAUSE_MAX_MS 2000
 #define WORTH 4        /* a part of one in this may live */
 #define WORTH_URGENT 2 /* the same when the disk is full */
+#define SMALL 16       /* a part of a volume, so many times: a file with less is one too many */
 #define QUIET_MS 2000
 #define SOON_MS 600000    /* what expires so soon is left to do that */
 #define LATER_MS 600000   /* before a volume that was tried is tried again */
@@ -28,7 +29,8 @@ struct compact_note {
 	uint32_t number;
 	uint64_t live;         /* when it was last looked at */
 	int64_t since_ms;      /* it has been that much since then */
-	int64_t not_before_ms; /* it was tried */
+	int64_t not_before_ms; /* it was tried, when TRIED bytes lived in it */
+	uint64_t tried;
 	bool was_emptied;
 };
 
@@ -38,12 +40,19 @@ compact_init(struct compact *c)
 	atomic_init(&c->quiet_ms, QUIET_MS);
 }
 
-/* Whether a spare volume's room is there for BYTES that are to be copied. */
+/* Whether there is room for BYTES that are to be copied: a spare volume's, or what is held back. */
 static bool
 has_room(struct reclaim *r, uint64_t bytes)
 {
-	return !atomic_load(&r->store->full) && !atomic_load(&r->needed) &&
-	       evict_may_copy(r->store) && persister_health(r->store->persister) == 0 &&
+	int health = persister_health(r->store->persister);
+
+	if (atomic_load(&r->needed))
+		return false;
+	if (r->compact.in_need)
+		return (health == 0 || health == -ENOSPC || health == -EDQUOT) &&
+		       indexer_health(r->store->indexer) == 0 &&
+		       evict_may_copy_in_need(r->store, r->compact.alive, bytes);
+	return health == 0 && !atomic_load(&r->store->full) && evict_may_copy(r->store) &&
 	       reclaim_is_room(r, bytes);
 }
 
@@ -61,8 +70,10 @@ put_off(struct compact *c, uint32_t number, int64_t ms)
 {
 	struct compact_note *note = note_of(c, number);
 
-	if (note != NULL)
-		note->not_before_ms = ms == INT64_MAX ? ms : clock_mono_ms() + ms;
+	if (note == NULL)
+		return;
+	note->not_before_ms = ms == INT64_MAX ? ms : clock_mono_ms() + ms;
+	note->tried = note->live;
 }
 
 /* Ends the work on the present volume, which is tried again after MS. */
@@ -78,12 +89,51 @@ leave(struct compact *c, int64_t ms)
 
 /* ---- which ----------------------------------------------------------------------- */
 
+/* What goes with VOLUME. Every start begins one, so several small ones are put together; but when there is no room, only
+ * what a copy gives back counts. */
+static uint64_t
+weight(const struct reclaim *r, const struct reclaim_volume *volume, bool urgent)
+{
+	uint64_t least = urgent ? 0 : r->compact.least;
+
+	return volume->file.bytes > least ? volume->file.bytes : least;
+}
+
 static bool
-is_worth(const struct reclaim *r, const struct reclaim_volume *volume, unsigned worth)
+is_worth(const struct reclaim *r, const struct reclaim_volume *volume, bool urgent)
 {
 	return reclaim_is_settled(volume) && !reclaim_is_shunned(r, volume) &&
 	       (volume->at.live > 0 || volume->at.heads > 0) &&
-	       volume->at.live <= volume->file.bytes / worth;
+	       volume->at.live <= weight(r, volume, urgent) / (urgent ? WORTH_URGENT : WORTH);
+}
+
+/* The most that may be copied out of VOLUME. A version that is mostly elsewhere may be large: in need it will do
+ * if less is copied than goes. */
+static uint64_t
+most_due(const struct reclaim *r, const struct reclaim_volume *volume, bool urgent)
+{
+	uint64_t bytes = weight(r, volume, urgent);
+
+	return r->compact.in_need ? bytes / 8 * 7 : bytes / WORTH_URGENT;
+}
+
+static void
+weigh(struct reclaim *r, const struct reclaim_survey *survey)
+{
+	uint64_t small = r->store->config.volume_size / SMALL, alive = 0;
+	unsigned count = 0;
+
+	for (size_t i = 0; i < survey->count; i++) {
+		const struct reclaim_volume *volume = &survey->volumes[i];
+
+		if (!reclaim_is_settled(volume) || (volume->at.live == 0 && volume->at.heads == 0))
+			continue;
+		alive += volume->file.bytes;
+		count += volume->file.bytes <= small;
+	}
+	r->compact.alive = alive;
+	/* One small volume is as good as another one. */
+	r->compact.least = count > 1 ? small : 0;
 }
 
 /* Looks at every volume of SURVEY, and forgets what is noted of others. */
@@ -97,11 +147,12 @@ take_notes(struct reclaim *r, const struct reclaim_survey *survey)
 
 	if (notes == NULL)
 		return;
+	weigh(r, survey);
 	for (size_t i = 0; i < survey->count; i++) {
 		const struct reclaim_volume *volume = &survey->volumes[i];
 		struct compact_note *note = note_of(c, volume->file.number);
 
-		if (!is_worth(r, volume, WORTH_URGENT))
+		if (!is_worth(r, volume, false) && !is_worth(r, volume, true))
 			continue;
 		notes[count] = note != NULL ? *note
 					    : (struct compact_note){.number = volume->file.number,
@@ -117,6 +168,16 @@ take_notes(struct reclaim *r, const struct reclaim_survey *survey)
 	c->nnotes = count;
 }
 
+/* Whether it was tried and is not to be tried again yet: in need, until more of it is dead. */
+static bool
+is_put_off(const struct reclaim *r, const struct compact_note *note, int64_t now)
+{
+	if (note->not_before_ms <= now)
+		return false;
+	return !r->compact.in_need || note->was_emptied || note->not_before_ms == INT64_MAX ||
+	       note->live >= note->tried;
+}
+
 /* The one with the least that lives, or NULL. */
 static const struct reclaim_volume *
 choose(struct reclaim *r, const struct reclaim_survey *survey, bool urgent)
@@ -128,8 +189,7 @@ choose(struct reclaim *r, const struct reclaim_survey *survey, bool urgent)
 		const struct reclaim_volume *volume = &survey->volumes[i];
 		const struct compact_note *note = note_of(&r->compact, volume->file.number);
 
-		if (note == NULL || note->not_before_ms > now ||
-		    !is_worth(r, volume, urgent ? WORTH_URGENT : WORTH) ||
+		if (note == NULL || is_put_off(r, note, now) || !is_worth(r, volume, urgent) ||
 		    (!urgent && now - note->since_ms < atomic_load(&r->compact.quiet_ms)))
 			continue;
 		if (best == NULL || volume->at.live < best->at.live)
@@ -138,9 +198,21 @@ choose(struct reclaim *r, const struct reclaim_survey *survey, bool urgent)
 	return best;
 }
 
-/* Whether it is right to copy what was found in a volume of BYTES; else *LATER_MS is when to ask again. */
+/* Bytes that a copy takes, at most but for the pages that its batches fill up. */
+static uint64_t
+cost_of(const struct survivor *survivor)
+{
+	/* An extent is not split, so that a record may be half full. */
+	uint64_t records = 1 + 2 * (survivor->size / RECORD_BODY_MAX);
+
+	return survivor->size + records * record_span(RECORD_NAME_MAX - STORE_PATH_MAX +
+							      (uint32_t)strlen(survivor->path),
+						      0);
+}
+
+/* Whether it is right to copy what was found in a volume, at most MOST; else *LATER_MS is when to ask again. */
 static bool
-judge(struct reclaim *r, const struct survivors *left, uint64_t bytes, bool urgent, uint64_t *due,
+judge(struct reclaim *r, const struct survivors *left, uint64_t most, bool urgent, uint64_t *due,
       int64_t *later_ms)
 {
 	int64_t soon = expiry_now_ms(&r->store->expiry) + SOON_MS;
@@ -151,15 +223,17 @@ judge(struct reclaim *r, const struct survivors *left, uint64_t bytes, bool urge
 	for (size_t i = 0; i < left->count; i++) {
 		const struct survivor *survivor = &left->list[i];
 
-		*due += survivor->size + RECORD_COST;
+		*due += cost_of(survivor);
 		lasts |= survivor->expires_ms == 0 || survivor->expires_ms > soon;
 		if (survivor->underway) {
 			*later_ms = UNDERWAY_MS;
 			return false;
 		}
 	}
-	/* A version that is mostly elsewhere may be large. */
-	return left->count > 0 && lasts && *due <= bytes / WORTH_URGENT && has_room(r, *due);
+	if (left->count == 0 || !lasts || *due > most)
+		return false;
+	*later_ms = NO_ROOM_MS;
+	return has_room(r, *due);
 }
 
 static bool
@@ -179,7 +253,7 @@ begin(struct reclaim *r, const struct reclaim_volume *chosen, bool urgent)
 		err = survivors_find(r, volume, &c->left);
 		volume_put(&volume);
 	}
-	if (err == 0 && judge(r, &c->left, c->bytes, urgent, &c->due, &later_ms))
+	if (err == 0 && judge(r, &c->left, most_due(r, chosen, urgent), urgent, &c->due, &later_ms))
 		return true;
 	if (err != 0 && err != -EINTR)
 		log_error(
@@ -221,7 +295,7 @@ static void
 work(struct reclaim *r)
 {
 	struct compact *c = &r->compact;
-	uint64_t share = 0;
+	uint64_t share = 0, done = 0;
 	int64_t n = 0;
 
 	r->transfers = 0;
@@ -231,14 +305,19 @@ work(struct reclaim *r)
 			&c->left.list[c->transfer != NULL ? c->next - 1 : c->next++];
 
 		n = copy_some(r, &c->transfer, survivor);
-		if (n >= 0)
+		if (n >= 0) {
 			share += (uint64_t)n + RECORD_COST;
-		else if (c->transfer == NULL && (n == -ENOENT || n == -EBUSY))
+			done += (uint64_t)n;
+		} else if (c->transfer == NULL && (n == -ENOENT || n == -EBUSY)) {
 			n = 0; /* it does not live here any more, or somebody is at it now */
-		else
+			done += survivor->size;
+		} else {
 			report(survivor, c->volume, n);
+		}
+		if (c->transfer == NULL)
+			done += cost_of(survivor) - survivor->size;
 	}
-	c->due -= share < c->due ? share : c->due;
+	c->due -= done < c->due ? done : c->due;
 	reclaim_await(r, 0);
 	if (n < 0)
 		leave(c, n == -ENOMEM ? LATER_MS : INT64_MAX);
@@ -269,7 +348,8 @@ find_work(struct reclaim *r, bool urgent)
 		return false;
 	take_notes(r, &survey);
 	chosen = choose(r, &survey, urgent);
-	if (chosen != NULL)
+	/* What is found in it may be more, but not less. */
+	if (chosen != NULL && has_room(r, chosen->at.live))
 		found = begin(r, chosen, urgent);
 	free(survey.volumes);
 	return found;
@@ -321,6 +401,17 @@ compact_urgently(struct reclaim *r)
 	return true;
 }
 
+bool
+compact_in_need(struct reclaim *r)
+{
+	bool found;
+
+	r->compact.in_need = true;
+	found = compact_urgently(r);
+	r->compact.in_need = false;
+	return found;
+}
+
 /* ---- what is read in a volume that is to go -------------------------------------- */
 
 static bool
@@ -346,7 +437,7 @@ compact_keep_read(struct reclaim *r, const struct reclaim_volume *victim,
 	for (size_t i = 0; i < survivors->count && !r->stopping; i++) {
 		const struct survivor *survivor = &survivors->list[i];
 		struct transfer *transfer = NULL;
-		uint64_t cost = survivor->size + RECORD_COST;
+		uint64_t cost = cost_of(survivor);
 		int64_t n;
 
 		if (cost > left || !was_read_lately(r, survivor) || !has_room(r, cost))

@@ -15,6 +15,7 @@
 
 #define BALLAST_NAME "BALLAST"
 #define BALLAST_SHARE 16 /* of a volume; a tombstone is a hundredth of what a small segment takes */
+#define DELETION_SHARE 8 /* of a volume, that copies leave */
 #define VOLUMES_LEAST 16 /* that the limit has room for: a victim is at most this part of it */
 #define VICTIM_MS 5000   /* after this another one may be chosen */
 #define BURY_TRIES 200
@@ -74,15 +75,50 @@ evict_may_store(struct store *store)
 	return sealed + 2 * store->config.volume_size <= limit || count < 2;
 }
 
+/* Whether there would be too much when the active volume is full, the one after it too, and that held back begun. */
+static bool
+is_room_short(struct store *store)
+{
+	size_t count;
+
+	return volumes_sealed_bytes(&store->volumes, &count) + 3 * store->config.volume_size >
+	       atomic_load(&store->evict.limit);
+}
+
 bool
 evict_may_copy(struct store *store)
 {
+	return atomic_load(&store->limits.evict) ? evict_may_store(store) : !is_room_short(store);
+}
+
+bool
+evict_may_copy_in_need(struct store *store, uint64_t alive, uint64_t bytes)
+{
+	uint64_t size = store->config.volume_size, left = size / DELETION_SHARE;
 	uint64_t limit = atomic_load(&store->evict.limit);
+
+	if (alive + size / 2 > limit)
+		return evict_has_free(store, bytes + left);
+	return volumes_written_bytes(&store->volumes) + bytes + left <= limit &&
+	       evict_has_free(store, bytes + left);
+}
+
+uint64_t
+evict_room(struct store *store)
+{
+	uint64_t limit = atomic_load(&store->evict.limit), used;
 	size_t count;
 
-	if (atomic_load(&store->limits.evict))
-		return evict_may_store(store);
-	return volumes_bytes(&store->volumes, &count) + 2 * store->config.volume_size <= limit;
+	used = volumes_bytes(&store->volumes, &count);
+	return used < limit ? limit - used : 0;
+}
+
+bool
+evict_has_free(const struct store *store, uint64_t bytes)
+{
+	struct statvfs st;
+
+	return fstatvfs(store->dirfd, &st) == 0 && (uint64_t)st.f_bavail * st.f_frsize >= bytes;
 }
 
 /* ---- ballast --------------------------------------------------------------------- */
@@ -221,16 +257,6 @@ victim_waits(const struct store *store, const struct reclaim_survey *survey)
 	return false;
 }
 
-/* Whether there would be too much when the active volume is full, the one after it too, and that held back begun. */
-static bool
-is_room_short(struct store *store)
-{
-	size_t count;
-
-	return volumes_sealed_bytes(&store->volumes, &count) + 3 * store->config.volume_size >
-	       atomic_load(&store->evict.limit);
-}
-
 bool
 evict_run(struct reclaim *r)
 {
@@ -256,20 +282,24 @@ bool
 evict_now(struct reclaim *r)
 {
 	struct reclaim_survey survey;
-	uint64_t before =
-		r->buried; /* deletions may need a new volume: their number says nothing */
+	uint64_t buried = r->buried, before;
 	bool found = false;
+	size_t count;
 
+	before = volumes_bytes(&r->store->volumes, &count);
 	drop_ballast(r);
 	for (unsigned tries = 0; tries < BURY_TRIES && !r->stopping; tries++) {
 		bool more = reclaim_bury_dead(r);
 
-		if (r->buried > before) {
+		/* One that had only tombstones may come back as another one. */
+		if (r->buried > buried && (evict_may_store(r->store) ||
+					   volumes_bytes(&r->store->volumes, &count) < before)) {
 			evict_load_ballast(r);
 			return true;
 		}
-		if (!found && atomic_load(&r->store->limits.evict) &&
-		    reclaim_look(r, &survey) == 0) {
+		if (!found && !atomic_load(&r->store->limits.evict)) {
+			found = compact_in_need(r);
+		} else if (!found && reclaim_look(r, &survey) == 0) {
 			found = empty_coldest(r, &survey, false);
 			free(survey.volumes);
 		}

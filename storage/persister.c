@@ -19,9 +19,11 @@
 #include "storage/store_internal.h"
 #include "storage/turns.h"
 
-#define TICK_MS 500                    /* of handover_tick */
-#define COPY_SHARE ((uint64_t)1 << 20) /* of a batch: bytes that are copied are in nobody's way */
-#define DELETE_SHARE (BATCH_ITEMS / 2) /* a prefix of a million objects must not stop the rest */
+#define TICK_MS 500                      /* of handover_tick and pack_tombstones */
+#define COPY_SHARE ((uint64_t)1 << 20)   /* of a batch: bytes that are copied are in nobody's way */
+#define DELETE_SHARE (BATCH_ITEMS / 2)   /* a prefix of a million objects must not stop the rest */
+#define WASTE 4                          /* a part of a volume that is one in this */
+#define SPARE_AHEAD ((uint64_t)16 << 20) /* thousands of deletions, one by one */
 
 STAILQ_HEAD(delete_list, store_delete);
 STAILQ_HEAD(relog_list, relog);
@@ -40,7 +42,8 @@ struct persister {
 	struct relog_list relogging; /* those in the batch, or that are done for */
 	bool is_starved;             /* waits for persister_answer_room, and writes no objects */
 	struct volume *active;
-	bool is_spare; /* no objects were written to the active volume, only what makes room */
+	bool is_spare;   /* no objects were written to the active volume, only what makes room */
+	uint64_t wasted; /* bytes of it that fill up the pages of batches */
 	struct batch batch;
 	XXH3_state_t *hash;
 	_Atomic int health;      /* 0 or -errno; the persister's */
@@ -155,7 +158,7 @@ static void
 seal(struct persister *p)
 {
 	if (p->active != NULL)
-		volumes_seal(&p->store->volumes, volume_number(p->active));
+		volumes_seal(&p->store->volumes, p->active);
 	volume_put(&p->active);
 	reclaim_wake(p->store->reclaim);
 }
@@ -166,11 +169,46 @@ has_objects(const struct persister *p)
 {
 	for (unsigned i = 0; i < p->batch.count; i++) {
 		const struct batch_item *item = &p->batch.items[i];
+		const struct relog *relog = item->relog;
 
-		if (item->save != NULL || (item->relog != NULL && item->relog->copy != NULL))
+		if (item->save != NULL || (relog != NULL && relog->copy != NULL && !relog->in_need))
 			return true;
 	}
 	return false;
+}
+
+/* Deletions that come one by one take a page each: when much of the volume that is held back went for that, and copies
+ * may need it, it is sealed and buried, which puts its tombstones together. */
+static void
+pack_tombstones(struct persister *p)
+{
+	uint64_t share = p->store->config.volume_size / WASTE;
+
+	if (p->active != NULL && p->is_spare && p->wasted >= share &&
+	    !atomic_load(&p->store->limits.evict) && !evict_may_copy(p->store) &&
+	    evict_has_free(p->store, share))
+		seal(p);
+}
+
+/* Allocates what deletions may need of a volume that they have begun, or else who takes the rest of the disk meanwhile
+ * could stop them. */
+static void
+reserve_ahead(struct persister *p)
+{
+	uint64_t bytes = evict_room(p->store);
+
+	if (bytes > SPARE_AHEAD)
+		bytes = SPARE_AHEAD;
+	if (bytes > volume_room(p->active))
+		bytes = volume_room(p->active);
+	(void)volume_reserve(p->active, bytes);
+}
+
+/* At the end nobody is left to make room, and what was received is to be kept. */
+static bool
+may_store(const struct persister *p)
+{
+	return p->stopping || evict_may_store(p->store);
 }
 
 /* A volume with room for the batch, which is allocated. */
@@ -181,20 +219,21 @@ ensure_volume(struct persister *p)
 	bool objects = has_objects(p);
 	int err = 0;
 
+	/* Freeing space needs no space: what is held back is for records that no save is waiting for. */
+	if (objects && (atomic_load(&p->store->full) || (p->is_spare && !may_store(p))))
+		return -ENOSPC;
 	if (p->active != NULL && volume_room(p->active) < bytes)
 		seal(p);
-	/* Freeing space needs no space: what is held back is for records that no save is waiting for. */
-	if (objects && atomic_load(&p->store->full))
-		return -ENOSPC;
-	/* At the end nobody is left to make room, and what was received is to be kept. */
-	if (objects && !p->stopping && !evict_may_store(p->store)) {
-		if (!p->is_spare) /* else what is dead in there could not be given back */
-			seal(p);
+	if (objects && !may_store(p)) {
+		seal(p); /* else what is dead in there could not be given back */
 		return -ENOSPC;
 	}
 	if (p->active == NULL) {
 		err = volumes_create(&p->store->volumes, &p->active);
 		p->is_spare = true;
+		p->wasted = 0;
+		if (err == 0 && !objects)
+			reserve_ahead(p);
 	}
 	if (err == 0)
 		err = volume_reserve(p->active, bytes);
@@ -208,6 +247,7 @@ ensure_volume(struct persister *p)
 static int
 write_batch(struct persister *p)
 {
+	uint64_t begin;
 	int err = 0;
 
 	for (int attempt = 0; attempt < 2; attempt++) {
@@ -216,9 +256,13 @@ write_batch(struct persister *p)
 		 * not be littered with one for every attempt. */
 		if (err == -ENOSPC || err == -EDQUOT)
 			break;
+		begin = err == 0 ? volume_end(p->active) : 0;
 		if (err == 0)
 			err = batch_write(&p->batch, p->active, p->store->config.sync);
 		if (err == 0) {
+			if (STAILQ_EMPTY(&p->relogging)) /* else they are being put together */
+				p->wasted += volume_end(p->active) - begin - p->batch.head_bytes -
+					     p->batch.body_bytes;
 			volumes_grown(&p->store->volumes, p->active);
 			break;
 		}
@@ -348,6 +392,11 @@ run_batch(struct persister *p)
 		else {
 			rollback_batch(p);
 			turns_give_up(&p->turns);
+			/* What did not fit together with what is written again may do so alone. */
+			if (!STAILQ_EMPTY(&p->relogging)) {
+				STAILQ_CONCAT(&p->deleting, &p->deletes);
+				STAILQ_CONCAT(&p->deletes, &p->deleting);
+			}
 		}
 	}
 	while ((del = STAILQ_FIRST(&p->deleting)) != NULL) {
@@ -391,6 +440,7 @@ persister_main(void *arg)
 		atomic_fetch_add_explicit(&p->rounds, 1, memory_order_relaxed);
 		if (clock_mono_ms() >= tick_ms) {
 			handover_tick(p->store);
+			pack_tombstones(p);
 			tick_ms = clock_mono_ms() + TICK_MS;
 		}
 		if (timeout < 0 || timeout > TICK_MS)

@@ -157,10 +157,8 @@ reclaim_look(struct reclaim *r, struct reclaim_survey *survey)
 bool
 reclaim_is_room(const struct reclaim *r, uint64_t bytes)
 {
-	struct statvfs st;
-
-	return evict_may_store(r->store) && fstatvfs(r->store->dirfd, &st) == 0 &&
-	       (uint64_t)st.f_bavail * st.f_frsize >= r->store->config.volume_size + bytes;
+	return evict_may_store(r->store) &&
+	       evict_has_free(r->store, r->store->config.volume_size + bytes);
 }
 
 bool

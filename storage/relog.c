@@ -18,7 +18,7 @@ relog_take(struct relog *relog, struct batch *batch, bool no_room)
 		return false;
 	if (copy != NULL && copy->err != 0)
 		relog->result = copy->err;
-	else if (copy != NULL && no_room)
+	else if (copy != NULL && no_room && !relog->in_need)
 		relog->result = -ENOSPC;
 	else if (relog->ends && !copy_may_end(copy))
 		relog->result = -ESTALE;

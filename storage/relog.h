@@ -20,10 +20,11 @@ struct volume;
 
 /* The caller keeps it, and what it refers to, until LETTER is delivered. */
 struct relog {
-	struct store *store;     /* in */
-	struct index_op *op;     /* in: the record, with strings of its own; taken over */
-	struct copy *copy;       /* in: what it is a record of; NULL: a tombstone */
-	bool ends;               /* in: it is the copy's last */
+	struct store *store; /* in */
+	struct index_op *op; /* in: the record, with strings of its own; taken over */
+	struct copy *copy;   /* in: what it is a record of; NULL: a tombstone */
+	bool ends;           /* in: it is the copy's last */
+	bool in_need; /* in: it may take what is held back for deletions, for it makes room as they do */
 	unsigned char *body;     /* in: the record's body */
 	struct mailbox *mailbox; /* in */
 	struct letter letter;    /* in: deliver is set */
@@ -32,8 +33,8 @@ struct relog {
 	STAILQ_ENTRY(relog) link; /* the persister's */
 };
 
-/* Puts RELOG's record into BATCH, or sets its result if it may not be written: a copy needs room, of which
- * there may be NO_ROOM. False when the batch is full. */
+/* Puts RELOG's record into BATCH, or sets its result if it may not be written: a copy that is not in need itself
+ * needs room, of which there may be NO_ROOM. False when the batch is full. */
 bool relog_take(struct relog *relog, struct batch *batch, bool no_room);
 
 /* ITEM is in VOLUME and synced. */

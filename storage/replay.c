@@ -26,7 +26,7 @@ struct replay {
 	uint32_t *vanished; /* volumes the catalog knows and does not need, without a file */
 	size_t nvanished;
 	struct replay_batch batch;            /* the newest one, not applied yet */
-	bool rebuilding;                      /* the volumes stay as they are */
+	bool rebuilding;                      /* what is torn stays in the volumes */
 	const struct replay_witness *witness; /* or NULL */
 	uint64_t records;
 	unsigned torn;
@@ -122,6 +122,29 @@ tell_progress(struct replay *r, uint32_t number, const struct volume_scan *scan)
 		r->witness->progress(r->witness->arg, number, scan->position, scan->size);
 }
 
+/* A killed process did not give back what it had allocated to its last volume, which would count as used. If the
+ * disk does not obey, it is only room that is lost. */
+static void
+give_back(struct replay *r, const struct volume *volume, const struct volume_scan *scan,
+	  unsigned char *buffer)
+{
+	uint64_t at = scan->valid;
+
+	if (r->witness != NULL || scan->gap != 0 || scan->unreadable > 0 || at >= scan->size)
+		return;
+	/* The scan skips what the file system calls a hole; what is cut off was looked at. */
+	while (at < scan->size) {
+		size_t length = scan->size - at < RECORD_BODY_MAX ? (size_t)(scan->size - at)
+								  : RECORD_BODY_MAX;
+
+		if (volume_read(volume, at, buffer, length) != 0 || buffer[0] != 0 ||
+		    memcmp(buffer, buffer + 1, length - 1) != 0)
+			return;
+		at += length;
+	}
+	(void)volumes_cut(&r->store->volumes, volume_number(volume), scan->valid);
+}
+
 /* Applies VOLUME from FROM on, but for its last batch. A write transaction is open, before and after. */
 static int
 replay_records(struct replay *r, struct volume *volume, uint64_t from)
@@ -161,6 +184,8 @@ replay_records(struct replay *r, struct volume *volume, uint64_t from)
 		err = -EIO;
 	if (err == 0)
 		err = catalog_set_applied(r->store->catalog, number, scan.valid);
+	if (err == 0)
+		give_back(r, volume, &scan, buffer);
 	r->torn += scan.damaged;
 	volume_scan_end(&scan);
 	free(buffer);

@@ -168,6 +168,7 @@ transfer_step(struct transfer *transfer, bool *ends)
 		.op = op,
 		.copy = copy,
 		.ends = *ends,
+		.in_need = r->compact.in_need,
 		.body = body,
 		.mailbox = &r->mailbox,
 		.letter.deliver = deliver_piece,

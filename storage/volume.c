@@ -20,7 +20,8 @@
 #include "base/metrics.h"
 
 #define VOLUME_MAGIC "SPWLVOL\n"
-#define RESERVE_STEP ((uint64_t)16 << 20) /* preallocated at a time */
+#define RESERVE_STEP ((uint64_t)16 << 20) /* preallocated at a time, */
+#define RESERVE_SHARE 16                  /* but no more than this part of the volume */
 #define SCAN_WINDOW ((size_t)64 * 1024)
 
 /* Offsets in the volume's header. */
@@ -99,11 +100,12 @@ write_all(int fd, struct iovec *iov, int iovcnt, uint64_t offset)
 static int
 reserve(struct volume *volume, uint64_t end)
 {
-	uint64_t wanted;
+	uint64_t wanted, step;
 
 	if (end <= volume->reserved)
 		return 0;
-	wanted = round_up(end, RESERVE_STEP);
+	step = volume->size / RESERVE_SHARE / RECORD_BATCH * RECORD_BATCH;
+	wanted = round_up(end, step < RESERVE_STEP ? step : RESERVE_STEP);
 	if (wanted > volume->size)
 		wanted = volume->size;
 	for (;;) {
@@ -369,8 +371,17 @@ volume_cut(struct volume *volume, uint64_t end)
 	CHECK(end <= volume->end && end % RECORD_BATCH == 0);
 	volume->end = end;
 	/* If the disk does not obey there is nothing else to be done. */
-	if (ftruncate(volume->fd, (off_t)end) == 0)
+	if (ftruncate(volume->fd, (off_t)end) == 0) {
+		volume->reserved = end;
 		(void)fsync(volume->fd);
+	}
+}
+
+void
+volume_trim(struct volume *volume)
+{
+	if (volume->reserved > volume->end && ftruncate(volume->fd, (off_t)volume->end) == 0)
+		volume->reserved = volume->end;
 }
 
 const unsigned char *

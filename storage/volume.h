@@ -1,7 +1,7 @@
 /* volume.h - one append-only file of records, DIR/volumes/NNNNNNNNNN.vol.
  *
- * Invariant 6: no offset is ever written twice; a volume shrinks only by unlink, or by a batch that
- * failed and that nobody refers to. Hence a mapping of written bytes never changes under a reader.
+ * Invariant 6: no offset is ever written twice; a volume shrinks only by unlink, by what was never written, or
+ * by a batch that failed and that nobody refers to. Hence a mapping of written bytes never changes under a reader.
  *
  * Threads  volume_append and volume_sync: the persister, or whoever created it; volume_sync also the start.
  *          Everything else: any.
@@ -79,6 +79,10 @@ int volume_sync(struct volume *volume);
  * well as the disk lets us, so that no replay finds records that were never acknowledged. The volume
  * must not be appended to any more: its offsets are used up. */
 void volume_cut(struct volume *volume, uint64_t end);
+
+/* Gives back what was allocated and not written. Its appender, at the end. It is not synced: after a power failure a
+ * step of the allocation may be left. */
+void volume_trim(struct volume *volume);
 
 /* The address of byte OFFSET in a read-only shared mapping, valid as long as VOLUME. NULL when it
  * can't be mapped. Touch only bytes that were written. */

@@ -278,6 +278,16 @@ volumes_reserve(struct volumes *volumes, uint32_t number)
 	pthread_mutex_unlock(&volumes->lock);
 }
 
+/* SLOT's volume takes BYTES now. The lock is held. */
+static void
+set_bytes(struct volumes *volumes, struct volumes_slot *slot, uint64_t bytes)
+{
+	volumes->all.bytes += bytes - slot->info.bytes;
+	if (!slot->info.active)
+		volumes->sealed.bytes += bytes - slot->info.bytes;
+	slot->info.bytes = bytes;
+}
+
 void
 volumes_grown(struct volumes *volumes, const struct volume *volume)
 {
@@ -288,22 +298,26 @@ volumes_grown(struct volumes *volumes, const struct volume *volume)
 	pthread_mutex_lock(&volumes->lock);
 	HASH_FIND(hh, volumes->table, &number, sizeof(number), slot);
 	CHECK(slot != NULL && slot->info.active);
-	volumes->all.bytes += bytes - slot->info.bytes;
-	slot->info.bytes = bytes;
+	set_bytes(volumes, slot, bytes);
 	slot->info.end = volume_end(volume);
+	volumes->ahead = bytes - slot->info.end;
 	slot->info.used_ms = clock_mono_ms();
 	pthread_mutex_unlock(&volumes->lock);
 }
 
 void
-volumes_seal(struct volumes *volumes, uint32_t number)
+volumes_seal(struct volumes *volumes, struct volume *volume)
 {
+	uint32_t number = volume_number(volume);
 	struct volumes_slot *slot;
 
+	volume_trim(volume);
 	pthread_mutex_lock(&volumes->lock);
 	HASH_FIND(hh, volumes->table, &number, sizeof(number), slot);
 	CHECK(slot != NULL && slot->info.active);
+	set_bytes(volumes, slot, volume_allocated(volume));
 	slot->info.active = false;
+	volumes->ahead = 0;
 	add_to(&volumes->sealed, slot->info.bytes);
 	pthread_mutex_unlock(&volumes->lock);
 }
@@ -361,6 +375,17 @@ volumes_bytes(struct volumes *volumes, size_t *count)
 }
 
 uint64_t
+volumes_written_bytes(struct volumes *volumes)
+{
+	uint64_t bytes;
+
+	pthread_mutex_lock(&volumes->lock);
+	bytes = volumes->all.bytes - volumes->ahead;
+	pthread_mutex_unlock(&volumes->lock);
+	return bytes;
+}
+
+uint64_t
 volumes_sealed_bytes(struct volumes *volumes, size_t *count)
 {
 	return read_sum(volumes, &volumes->sealed, count);
@@ -393,5 +418,15 @@ volumes_remove(struct volumes *volumes, uint32_t number)
 int
 volumes_cut(struct volumes *volumes, uint32_t number, uint64_t end)
 {
-	return volume_truncate(volumes->dirfd, number, end, volumes->sync);
+	int err = volume_truncate(volumes->dirfd, number, end, volumes->sync);
+	struct volumes_slot *slot;
+
+	if (err != 0)
+		return err;
+	pthread_mutex_lock(&volumes->lock);
+	HASH_FIND(hh, volumes->table, &number, sizeof(number), slot);
+	if (slot != NULL && slot->info.bytes > end)
+		set_bytes(volumes, slot, end);
+	pthread_mutex_unlock(&volumes->lock);
+	return 0;
 }

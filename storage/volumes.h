@@ -27,6 +27,7 @@ struct volumes {
 	struct volumes_slot *table;
 	uint32_t next;                  /* number of the next new volume */
 	struct volumes_sum all, sealed; /* sealed: those that are not active */
+	uint64_t ahead; /* bytes that are allocated to the active one, and not written */
 };
 
 /* What is known of one volume file. */
@@ -62,8 +63,8 @@ void volumes_reserve(struct volumes *volumes, uint32_t number);
 /* Its appender: VOLUME has grown; everything before volume_end is synced. */
 void volumes_grown(struct volumes *volumes, const struct volume *volume);
 
-/* Its appender: nothing is written to volume NUMBER any more. */
-void volumes_seal(struct volumes *volumes, uint32_t number);
+/* Its appender: nothing is written to VOLUME any more. */
+void volumes_seal(struct volumes *volumes, struct volume *volume);
 
 /* All volume files, ascending by number; the caller frees *LIST. 0 or -ENOMEM. */
 int volumes_list(struct volumes *volumes, struct volumes_info **list, size_t *count);
@@ -71,15 +72,18 @@ int volumes_list(struct volumes *volumes, struct volumes_info **list, size_t *co
 /* Bytes that all volumes take on disk, and their number. */
 uint64_t volumes_bytes(struct volumes *volumes, size_t *count);
 
-/* The same of those that are not active. */
+/* The same without what is only allocated. */
+uint64_t volumes_written_bytes(struct volumes *volumes);
+
+/* Bytes and number of those that are not active. */
 uint64_t volumes_sealed_bytes(struct volumes *volumes, size_t *count);
 
 /* Unlinks volume NUMBER, which is not active, durably. Who has it open may go on reading; the disk has
  * its space back when the last of them let go. 0 or -errno: then it is still there. */
 int volumes_remove(struct volumes *volumes, uint32_t number);
 
-/* Takes what is at END and behind it off volume NUMBER: a batch that was never synced. At the start only,
- * before anybody reads it. 0 or -errno. */
+/* Takes what is at END and behind it off volume NUMBER: a batch that was never synced, or nothing at all. At the
+ * start only, before anybody reads it. 0 or -errno. */
 int volumes_cut(struct volumes *volumes, uint32_t number, uint64_t end);
 
 #endif

@@ -59,7 +59,7 @@ MUTANTS = (
      "paused =", "tests/storage/expiry_test"),
     ("objects take the volume that is held back", "storage/evict.c",
      "return sealed + 2 * store->config.volume_size <= limit", "return sealed + store->config.volume_size <= limit",
-     "tests/storage/evict_test"),
+     "tests/storage/brim_test"),
     ("a pause between commits of a backlog", "storage/indexer.c",
      "if (!more)", "if (!more || true)", "tests/storage/indexer_test"),
 )

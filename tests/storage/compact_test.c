@@ -61,10 +61,19 @@ set_up(void **state)
 	int rc = fixture_setup_closed(state);
 	struct fixture *f = *state;
 
-	f->config.volume_size = 16 * MIB;
+	/* What a test writes fits in one. */
+	f->config.volume_size = 256 * MIB;
 	if (rc == 0)
 		open_eager(f);
 	return rc;
+}
+
+/* So much that nothing else in the volume matters. */
+static void
+put_dead(struct fixture *f)
+{
+	assert_int_equal(fixture_put(f, "/dead", PUBLISH_LIVE, 9, 8 * MIB), 201);
+	assert_int_equal(fixture_delete(f, "/dead"), 0);
 }
 
 /* Lets the reclaimer run until volume NUMBER is gone. */
@@ -113,7 +122,7 @@ put_survivors(struct fixture *f)
 	assert_int_equal(fixture_put(f, "/small", PUBLISH_LIVE, 1, 5000), 201);
 	assert_int_equal(fixture_put(f, "/empty", PUBLISH_LIVE, 2, 0), 201);
 	assert_int_equal(fixture_put(f, "/large", PUBLISH_LIVE, 3, 3 * MIB + 17), 201);
-	assert_int_equal(fixture_put(f, "/gone", PUBLISH_LIVE, 5, MIB), 201);
+	assert_int_equal(fixture_put(f, "/gone", PUBLISH_LIVE, 5, 16 * MIB), 201);
 	assert_int_equal(fixture_put(f, "/log", PUBLISH_LIVE, 6, 100000), 201);
 	assert_int_equal(fixture_append(f, "/log", 6, 100000, 100000), 204);
 	writer = fixture_begin(f, "/cut", PUBLISH_LIVE);
@@ -182,6 +191,7 @@ a_deletion_hides_the_copy_too(void **state)
 
 	/* The copy is in a volume that stays, the original and the tombstone are in others that go. */
 	assert_int_equal(fixture_put(f, "/a", PUBLISH_LIVE, 1, MIB), 201);
+	put_dead(f);
 	reopen(f);
 	await_burial(f, 1);
 	assert_int_equal(fixture_put(f, "/keep", PUBLISH_LIVE, 2, 12 * MIB), 201);
@@ -229,6 +239,7 @@ what_is_damaged_is_not_copied_as_good(void **state)
 
 	assert_int_equal(fixture_put(f, "/bad", PUBLISH_LIVE, 1, sizeof(bytes)), 201);
 	assert_int_equal(fixture_put(f, "/good", PUBLISH_LIVE, 2, 100), 201);
+	put_dead(f);
 	fixture_settle(f);
 	fixture_close(f);
 	fixture_bytes(1, 0, bytes, sizeof(bytes));
@@ -255,6 +266,7 @@ what_expires_soon_is_left_to_do_so(void **state)
 	struct writer_receipt receipt;
 	struct writer *writer;
 
+	put_dead(f);
 	assert_int_equal(writer_open(f->store, &config, &writer), 0);
 	fixture_write(f, writer, 1, 0, 5000);
 	fixture_finish(f, &writer, &receipt);
@@ -277,6 +289,9 @@ a_playlist_and_what_lies_between_do_not_grow_the_disk(void **state)
 	uint64_t most = 0;
 	size_t count;
 
+	fixture_close(f);
+	f->config.volume_size = 16 * MIB;
+	open_eager(f);
 	for (unsigned i = 0; i < 20000; i++) {
 		assert_true(fixture_put(f, "/live/index.m3u8", PUBLISH_WHOLE, i, 4000) > 0);
 		/* One that stays in every volume. */

@@ -217,91 +217,6 @@ a_crowd_of_uploads_does_not_pass_the_limit(void **state)
 	assert_false(is_there(f, numbered(0)));
 }
 
-/* Uploads from *NEXT on until one is refused. */
-static void
-fill(struct fixture *f, unsigned *next)
-{
-	int status;
-
-	while ((status = fixture_put(f, numbered(*next), PUBLISH_LIVE, *next, MIB)) == 201) {
-		assert_true(disk_used(f) <= 128 * MIB);
-		(*next)++;
-	}
-	assert_int_equal(status, -ENOSPC);
-}
-
-static void
-put_when_there_is_room(struct fixture *f, unsigned number)
-{
-	int64_t end = clock_mono_ms() + FIXTURE_PATIENCE_MS;
-	int status;
-
-	/* One that was refused may have left what fitted. */
-	while (status = fixture_put(f, numbered(number), PUBLISH_LIVE, number, MIB), status < 0) {
-		assert_int_equal(status, -ENOSPC);
-		assert_true(clock_mono_ms() < end);
-		assert_true(disk_used(f) <= 128 * MIB);
-		usleep(20000);
-	}
-}
-
-/* Without eviction: the oldest are deleted, then those that came last. */
-static void
-deletions_have_room_below_the_limit(void **state)
-{
-	enum { VOLUME = 16 };
-	struct fixture *f = *state;
-	unsigned next = 0, count;
-
-	fixture_close(f);
-	f->config.evict = false;
-	fixture_open(f);
-	fill(f, &next);
-	count = next;
-	assert_true(count > 5 * VOLUME);
-	assert_int_equal(fixture_delete(f, numbered(0)), 0);
-	assert_true(disk_used(f) <= 128 * MIB);
-	/* That freed no volume, and what the deletion was written to is not for objects. */
-	assert_int_equal(fixture_put(f, "/more", PUBLISH_LIVE, 1, MIB), -ENOSPC);
-	for (unsigned i = 1; i < 2 * VOLUME; i++)
-		assert_int_equal(fixture_delete(f, numbered(i)), 0);
-	put_when_there_is_room(f, next++);
-	fill(f, &next);
-	assert_true(next >= count + VOLUME / 2);
-	for (unsigned i = next - 2 * VOLUME; i < next; i++)
-		assert_int_equal(fixture_delete(f, numbered(i)), 0);
-	put_when_there_is_room(f, next);
-	fixture_settle(f);
-	fixture_reopen(f);
-	for (unsigned i = 2 * VOLUME; i < next - 2 * VOLUME; i++)
-		fixture_expect(f, numbered(i), OBJECT_COMPLETE, i, MIB);
-	fixture_expect(f, numbered(next), OBJECT_COMPLETE, next, MIB);
-}
-
-/* Without eviction a copy leaves a volume for the objects that come meanwhile. */
-static void
-what_is_copied_takes_no_room_that_objects_need(void **state)
-{
-	struct fixture *f = *state;
-	bool may_copy = true;
-	unsigned next = 0;
-
-	fixture_close(f);
-	f->config.evict = false;
-	fixture_open(f);
-	while (may_copy) {
-		assert_int_equal(fixture_put(f, numbered(next), PUBLISH_LIVE, next, MIB), 201);
-		next++;
-		may_copy = evict_may_copy(f->store);
-	}
-	/* From here to the end of the active volume. */
-	for (unsigned i = 0; i < 12; i++)
-		assert_int_equal(fixture_put(f, numbered(next + i), PUBLISH_LIVE, i, MIB), 201);
-	assert_false(evict_may_copy(f->store));
-	atomic_store(&f->store->limits.evict, true);
-	assert_true(evict_may_copy(f->store));
-}
-
 /* What was begun below the limit does not stay because the limit is lower now. */
 static void
 a_lower_limit_holds_at_once(void **state)
@@ -430,8 +345,6 @@ main(void)
 		RULE(what_is_being_written_is_not_evicted),
 		RULE(an_object_larger_than_the_disk_is_refused),
 		RULE(a_crowd_of_uploads_does_not_pass_the_limit),
-		RULE(deletions_have_room_below_the_limit),
-		RULE(what_is_copied_takes_no_room_that_objects_need),
 		RULE(a_lower_limit_holds_at_once),
 		cmocka_unit_test_setup_teardown(a_full_disk_gives_up_what_is_oldest,
 						set_up_evicting, tear_down_disk),
