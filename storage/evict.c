@@ -19,6 +19,7 @@
 #define VOLUMES_LEAST 16 /* that the limit has room for: a victim is at most this part of it */
 #define VICTIM_MS 5000   /* after this another one may be chosen */
 #define BURY_TRIES 200
+#define VICTIM_TRIES 100 /* of these, before another one is to go */
 #define BURY_PAUSE_MS 25 /* between looks whether the catalog has the deletions */
 
 /* ---- how much there may be ------------------------------------------------------- */
@@ -163,12 +164,27 @@ remove_version(struct reclaim *r, const struct survivor *survivor)
 	return err == -ENOENT ? 0 : err;
 }
 
+/* Whether something newer than SURVIVOR is on its way to disk: until it is there, which may need room, the version
+ * keeps its volume. */
+static bool
+is_replaced(struct reclaim *r, const struct survivor *survivor)
+{
+	unsigned hash;
+	struct table_shard *shard = table_lock(&r->store->table, survivor->path, &hash);
+	const struct table_entry *entry = table_lookup(shard, survivor->path, hash);
+	bool replaced = entry != NULL && entry->pending > 0 && entry->current != NULL &&
+			entry->current->id != survivor->id;
+
+	table_unlock(shard);
+	return replaced;
+}
+
 /* -EBUSY if one of SURVIVORS is being written. */
 static int
-refuse_underway(const struct survivors *survivors)
+refuse_underway(struct reclaim *r, const struct survivors *survivors)
 {
 	for (size_t i = 0; i < survivors->count; i++)
-		if (survivors->list[i].underway)
+		if (survivors->list[i].underway || is_replaced(r, &survivors->list[i]))
 			return -EBUSY;
 	return 0;
 }
@@ -186,7 +202,7 @@ empty(struct reclaim *r, const struct reclaim_volume *victim, bool may_copy)
 		return err;
 	err = survivors_find(r, volume, &survivors);
 	if (err == 0)
-		err = refuse_underway(&survivors);
+		err = refuse_underway(r, &survivors);
 	if (err == 0 && may_copy)
 		compact_keep_read(r, victim, &survivors);
 	r->failure = 0;
@@ -283,7 +299,7 @@ evict_now(struct reclaim *r)
 {
 	struct reclaim_survey survey;
 	uint64_t buried = r->buried, before;
-	bool found = false;
+	bool found = false, evicts = atomic_load(&r->store->limits.evict);
 	size_t count;
 
 	before = volumes_bytes(&r->store->volumes, &count);
@@ -292,12 +308,16 @@ evict_now(struct reclaim *r)
 		bool more = reclaim_bury_dead(r);
 
 		/* One that had only tombstones may come back as another one. */
-		if (r->buried > buried && (evict_may_store(r->store) ||
+		if (r->buried > buried && ((found && evicts) || evict_may_store(r->store) ||
 					   volumes_bytes(&r->store->volumes, &count) < before)) {
 			evict_load_ballast(r);
 			return true;
 		}
-		if (!found && !atomic_load(&r->store->limits.evict)) {
+		/* What was buried was not enough, or something keeps the victim: another one. */
+		if (r->buried > buried || tries % VICTIM_TRIES == VICTIM_TRIES - 1)
+			found = false;
+		buried = r->buried;
+		if (!found && !evicts) {
 			found = compact_in_need(r);
 		} else if (!found && reclaim_look(r, &survey) == 0) {
 			found = empty_coldest(r, &survey, false);

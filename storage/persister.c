@@ -220,7 +220,8 @@ ensure_volume(struct persister *p)
 	int err = 0;
 
 	/* Freeing space needs no space: what is held back is for records that no save is waiting for. */
-	if (objects && (atomic_load(&p->store->full) || (p->is_spare && !may_store(p))))
+	if (objects && !p->stopping &&
+	    (atomic_load(&p->store->full) || (p->is_spare && !may_store(p))))
 		return -ENOSPC;
 	if (p->active != NULL && volume_room(p->active) < bytes)
 		seal(p);

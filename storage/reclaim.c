@@ -214,7 +214,7 @@ make_room(struct reclaim *r, bool freed)
 	if (!needed && !was_full && indexer_health(r->store->indexer) != -ENOSPC)
 		return;
 	/* What was freed in this round may be all that is needed; if it is not, the persister asks again. */
-	full = !(was_full ? reclaim_is_room(r, 0) : freed) && !evict_now(r);
+	full = !(was_full ? reclaim_is_room(r, 0) : freed) && !evict_now(r) && !r->stopping;
 	atomic_store(&r->store->full, full);
 	if (full && !was_full)
 		log_error("the disk is full and nothing may go: new objects are refused");

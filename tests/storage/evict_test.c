@@ -217,6 +217,45 @@ a_crowd_of_uploads_does_not_pass_the_limit(void **state)
 	assert_false(is_there(f, numbered(0)));
 }
 
+/* COUNT uploads of a MiB at a time, to objects FIRST and so on: none is refused. */
+static void
+put_crowd(struct fixture *f, unsigned first, unsigned count)
+{
+	struct writer_receipt receipts[32];
+
+	for (unsigned i = 0; i < count; i++) {
+		struct writer *writer = fixture_begin(f, numbered(first + i), PUBLISH_LIVE);
+
+		fixture_write(f, writer, first, 0, MIB);
+		fixture_finish(f, &writer, &receipts[i]);
+	}
+	for (unsigned i = 0; i < count; i++)
+		assert_in_range(fixture_answer(f, &receipts[i]), 201, 204);
+}
+
+/* The coldest volume is smaller than the one that its tombstones begin. */
+static void
+a_small_victim_is_a_beginning(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_close(f);
+	f->config.disk_max = 160 * MIB;
+	fixture_open(f);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(fixture_put(f, numbered(i), PUBLISH_LIVE, i, MIB), 201);
+	fixture_reopen(f);
+	for (unsigned i = 3; i < 98; i++)
+		assert_int_equal(fixture_put(f, numbered(i), PUBLISH_LIVE, i, MIB), 201);
+	/* So that one is emptied by copies at the same time. */
+	for (unsigned i = 33; i < 48; i++)
+		if (i % 5 > 1)
+			assert_int_equal(fixture_delete(f, numbered(i)), 0);
+	fixture_settle(f);
+	for (unsigned round = 0; round < 10; round++)
+		put_crowd(f, 100 + 6 * round, 6);
+}
+
 /* What was begun below the limit does not stay because the limit is lower now. */
 static void
 a_lower_limit_holds_at_once(void **state)
@@ -345,6 +384,7 @@ main(void)
 		RULE(what_is_being_written_is_not_evicted),
 		RULE(an_object_larger_than_the_disk_is_refused),
 		RULE(a_crowd_of_uploads_does_not_pass_the_limit),
+		RULE(a_small_victim_is_a_beginning),
 		RULE(a_lower_limit_holds_at_once),
 		cmocka_unit_test_setup_teardown(a_full_disk_gives_up_what_is_oldest,
 						set_up_evicting, tear_down_disk),
