@@ -8,7 +8,7 @@ import subprocess
 import time
 
 PACKAGES = {"nginx": "nginx-core", "lighttpd": "lighttpd", "varnishd": "varnish", "wrk": "wrk",
-            "gnuplot": "gnuplot-nox"}
+            "h2load": "nghttp2-client", "gnuplot": "gnuplot-nox"}
 
 PLOTS = {"scale": ("Cost of a part and reader by readers", "readers", "us of CPU"),
          "puts": ("Cost of a durable PUT by objects stored", "objects", "us of CPU")}

@@ -13,6 +13,7 @@ other programs on the machine disturb less than the clock. A peer that is not in
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,7 @@ TOOLS = os.environ.get("BENCH", "./tests/bench")
 ROUNDS = 1 if QUICK else 3
 PART_BYTES = 10485  # of live streams: 256 KiB/s, a write every 40 ms
 MIB = 1 << 20
+PACE = 16000  # requests a second that every peer can answer
 
 
 def seconds(full):
@@ -161,6 +163,18 @@ def wrk(peer, path):
     return cpu * 1e6 / count, rate, note
 
 
+def paced(peer, path):
+    """The same at one rate for all: who answers as fast as it can has other queues than who answers half of that."""
+    before = peers.cpu_seconds(peer.pid)
+    done = subprocess.run(["h2load", "--h1", "-t1", "-c16", f"--rps={PACE // 16}", f"-D{seconds(4)}",
+                           f"http://127.0.0.1:{peer.port}{path}"],
+                          stdout=subprocess.PIPE, text=True, check=True, timeout=60)
+    cpu = peers.cpu_seconds(peer.pid) - before
+    count = int(re.search(r"(\d+) succeeded", done.stdout).group(1))
+    rate = float(re.search(r"([\d.]+) req/s", done.stdout).group(1))
+    return cpu * 1e6 / count, rate, ""
+
+
 def get(report, home):
     if not report.has("wrk"):
         return
@@ -185,6 +199,10 @@ def get(report, home):
             row = report.row(f"GET {name}", "us of CPU", "requests/s", targets)
             in_turns(report, row, {peer.name: lambda peer=peer, size=size: wrk(peer, f"/get/{size}.bin")
                                    for peer in running})
+            if size < MIB and report.has("h2load"):
+                row = report.row(f"GET {name}, {PACE} a second", "us of CPU", "requests/s", targets)
+                in_turns(report, row, {peer.name: lambda peer=peer, size=size: paced(peer, f"/get/{size}.bin")
+                                       for peer in running})
     finally:
         for peer in reversed(running):
             peer.stop()
