@@ -169,14 +169,9 @@ remove_version(struct reclaim *r, const struct survivor *survivor)
 static bool
 is_replaced(struct reclaim *r, const struct survivor *survivor)
 {
-	unsigned hash;
-	struct table_shard *shard = table_lock(&r->store->table, survivor->path, &hash);
-	const struct table_entry *entry = table_lookup(shard, survivor->path, hash);
-	bool replaced = entry != NULL && entry->pending > 0 && entry->current != NULL &&
-			entry->current->id != survivor->id;
+	uint64_t current = reclaim_busy_id(r, survivor->path);
 
-	table_unlock(shard);
-	return replaced;
+	return current != 0 && current != survivor->id;
 }
 
 /* -EBUSY if one of SURVIVORS is being written. */

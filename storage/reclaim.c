@@ -62,17 +62,17 @@ deliver_removed(struct letter *letter)
 	free(removal);
 }
 
-bool
-reclaim_is_busy(struct reclaim *r, const char *path, uint64_t id)
+uint64_t
+reclaim_busy_id(struct reclaim *r, const char *path)
 {
 	unsigned hash;
 	struct table_shard *shard = table_lock(&r->store->table, path, &hash);
 	struct table_entry *entry = table_lookup(shard, path, hash);
-	bool busy = entry != NULL && entry->pending > 0 && entry->current != NULL &&
-		    entry->current->id == id;
+	bool busy = entry != NULL && entry->pending > 0 && entry->current != NULL;
+	uint64_t id = busy ? entry->current->id : 0;
 
 	table_unlock(shard);
-	return busy;
+	return id;
 }
 
 int
@@ -88,7 +88,7 @@ reclaim_remove(struct reclaim *r, const char *path, uint64_t id)
 	removal = calloc(1, sizeof(*removal));
 	if (object->id != id)
 		err = -ENOENT;
-	else if (reclaim_is_busy(r, path, id))
+	else if (reclaim_busy_id(r, path) == id)
 		err = -EBUSY;
 	else if (removal == NULL)
 		err = -ENOMEM;

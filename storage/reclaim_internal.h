@@ -80,8 +80,8 @@ void reclaim_submit(struct reclaim *r, struct index_op *op);
  */
 int reclaim_remove(struct reclaim *r, const char *path, uint64_t id);
 
-/* Whether version ID is current at PATH, and something of that path is not in the catalog yet. */
-bool reclaim_is_busy(struct reclaim *r, const char *path, uint64_t id);
+/* The id of the current version at PATH, if something of that path is not in the catalog yet; else 0. */
+uint64_t reclaim_busy_id(struct reclaim *r, const char *path);
 
 /* Unlinks VOLUME, which is dead. 0 or -errno. */
 int reclaim_bury(struct reclaim *r, struct reclaim_survey *survey, struct reclaim_volume *volume);

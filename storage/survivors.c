@@ -81,7 +81,7 @@ note(struct reclaim *r, const struct record *record, struct survivors *survivors
 	if (err == 0 && !survivor.underway)
 		err = catalog_find(r->store->catalog, path, compare_row, &survivor);
 	if (err == 0)
-		survivor.underway |= reclaim_is_busy(r, path, record->id);
+		survivor.underway |= reclaim_busy_id(r, path) == record->id;
 	return err == 0 ? add(survivors, &survivor, path) : err == -ENOENT ? 0 : err;
 }
 
