@@ -15,23 +15,6 @@
 #define VOLUME 16 /* MiB, and so many large objects */
 #define STRIDE 14
 
-static uint64_t
-disk_used(struct fixture *f)
-{
-	size_t count;
-
-	return volumes_bytes(&f->store->volumes, &count);
-}
-
-static const char *
-numbered(unsigned i)
-{
-	static char path[32];
-
-	snprintf(path, sizeof(path), "/o/%05u", i);
-	return path;
-}
-
 static int
 set_up(void **state)
 {
@@ -52,8 +35,9 @@ fill(struct fixture *f, unsigned *next, uint64_t bytes)
 {
 	int status;
 
-	while ((status = fixture_put(f, numbered(*next), PUBLISH_LIVE, *next, bytes)) == 201) {
-		assert_true(disk_used(f) <= LIMIT);
+	while ((status = fixture_put(f, fixture_numbered(*next), PUBLISH_LIVE, *next, bytes)) ==
+	       201) {
+		assert_true(fixture_disk_used(f) <= LIMIT);
 		(*next)++;
 	}
 	assert_int_equal(status, -ENOSPC);
@@ -66,12 +50,13 @@ put_when_there_is_room(struct fixture *f, unsigned number, uint64_t bytes)
 	int status;
 
 	/* One that was refused may have left what fitted. */
-	while (status = fixture_put(f, numbered(number), PUBLISH_LIVE, number, bytes), status < 0) {
+	while (status = fixture_put(f, fixture_numbered(number), PUBLISH_LIVE, number, bytes),
+	       status < 0) {
 		assert_int_equal(status, -ENOSPC);
 		assert_true(clock_mono_ms() < end);
 		usleep(20000);
 	}
-	assert_true(disk_used(f) <= LIMIT);
+	assert_true(fixture_disk_used(f) <= LIMIT);
 }
 
 /* Deletes objects one by one, but for every STRIDE-th: of each volume, which holds PER_VOLUME of all that are below
@@ -82,7 +67,7 @@ delete_most(struct fixture *f, unsigned end, unsigned per_volume, unsigned first
 	for (; first < last; first++)
 		for (unsigned i = first; i < end; i += per_volume)
 			if (i % STRIDE != 0)
-				assert_int_equal(fixture_delete(f, numbered(i)), 0);
+				assert_int_equal(fixture_delete(f, fixture_numbered(i)), 0);
 }
 
 static void
@@ -91,7 +76,7 @@ expect_rest(struct fixture *f, unsigned end, uint64_t bytes)
 	for (unsigned i = 0; i < end; i++) {
 		bool is_kept = i % STRIDE == 0;
 
-		fixture_expect(f, numbered(i), is_kept ? OBJECT_COMPLETE : OBJECT_GONE, i,
+		fixture_expect(f, fixture_numbered(i), is_kept ? OBJECT_COMPLETE : OBJECT_GONE, i,
 			       is_kept ? bytes : 0);
 	}
 }
@@ -106,23 +91,23 @@ deletions_have_room_below_the_limit(void **state)
 	fill(f, &next, MIB);
 	count = next;
 	assert_true(count > 5 * VOLUME);
-	assert_int_equal(fixture_delete(f, numbered(0)), 0);
-	assert_true(disk_used(f) <= LIMIT);
+	assert_int_equal(fixture_delete(f, fixture_numbered(0)), 0);
+	assert_true(fixture_disk_used(f) <= LIMIT);
 	/* That freed no volume, and what the deletion was written to is not for objects. */
 	assert_int_equal(fixture_put(f, "/more", PUBLISH_LIVE, 1, MIB), -ENOSPC);
 	for (unsigned i = 1; i < 2 * VOLUME; i++)
-		assert_int_equal(fixture_delete(f, numbered(i)), 0);
+		assert_int_equal(fixture_delete(f, fixture_numbered(i)), 0);
 	put_when_there_is_room(f, next++, MIB);
 	fill(f, &next, MIB);
 	assert_true(next >= count + VOLUME / 2);
 	for (unsigned i = next - 2 * VOLUME; i < next; i++)
-		assert_int_equal(fixture_delete(f, numbered(i)), 0);
+		assert_int_equal(fixture_delete(f, fixture_numbered(i)), 0);
 	put_when_there_is_room(f, next, MIB);
 	fixture_settle(f);
 	fixture_reopen(f);
 	for (unsigned i = 2 * VOLUME; i < next - 2 * VOLUME; i++)
-		fixture_expect(f, numbered(i), OBJECT_COMPLETE, i, MIB);
-	fixture_expect(f, numbered(next), OBJECT_COMPLETE, next, MIB);
+		fixture_expect(f, fixture_numbered(i), OBJECT_COMPLETE, i, MIB);
+	fixture_expect(f, fixture_numbered(next), OBJECT_COMPLETE, next, MIB);
 }
 
 /* A copy leaves a volume for the objects that come meanwhile. */
@@ -134,13 +119,15 @@ what_is_copied_takes_no_room_that_objects_need(void **state)
 	unsigned next = 0;
 
 	while (may_copy) {
-		assert_int_equal(fixture_put(f, numbered(next), PUBLISH_LIVE, next, MIB), 201);
+		assert_int_equal(fixture_put(f, fixture_numbered(next), PUBLISH_LIVE, next, MIB),
+				 201);
 		next++;
 		may_copy = evict_may_copy(f->store);
 	}
 	/* From here to the end of the active volume. */
 	for (unsigned i = 0; i < 12; i++)
-		assert_int_equal(fixture_put(f, numbered(next + i), PUBLISH_LIVE, i, MIB), 201);
+		assert_int_equal(fixture_put(f, fixture_numbered(next + i), PUBLISH_LIVE, i, MIB),
+				 201);
 	assert_false(evict_may_copy(f->store));
 	atomic_store(&f->store->limits.evict, true);
 	assert_true(evict_may_copy(f->store));
@@ -156,7 +143,7 @@ what_is_mostly_dead_makes_room(void **state)
 	fill(f, &next, MIB);
 	count = next;
 	delete_most(f, count, VOLUME, 0, VOLUME);
-	assert_true(disk_used(f) <= LIMIT);
+	assert_true(fixture_disk_used(f) <= LIMIT);
 	/* Until all that was dead is used again. */
 	for (unsigned end = 2 * count - count / STRIDE - 2 * VOLUME; next < end; next++)
 		put_when_there_is_room(f, next, MIB);
@@ -167,7 +154,7 @@ what_is_mostly_dead_makes_room(void **state)
 	fixture_open(f);
 	expect_rest(f, count, MIB);
 	for (unsigned i = count; i < next; i++)
-		fixture_expect(f, numbered(i), OBJECT_COMPLETE, i, MIB);
+		fixture_expect(f, fixture_numbered(i), OBJECT_COMPLETE, i, MIB);
 }
 
 /* A tombstone alone takes a page of what is held back: all of it together would leave no room for copies. */
@@ -219,14 +206,14 @@ what_was_not_written_is_given_back(void **state)
 
 	assert_int_equal(fixture_put(f, "/a", PUBLISH_LIVE, 1, BYTES), 201);
 	fixture_reopen(f);
-	assert_in_range(disk_used(f), BYTES, 2 * BYTES);
+	assert_in_range(fixture_disk_used(f), BYTES, 2 * BYTES);
 	assert_int_equal(fixture_put(f, "/b", PUBLISH_LIVE, 2, BYTES), 201);
 	fixture_crash_to(f, "crash");
 	allocate(f, 2);
 	fixture_open(f);
-	assert_in_range(disk_used(f), 2 * BYTES, 4 * BYTES);
+	assert_in_range(fixture_disk_used(f), 2 * BYTES, 4 * BYTES);
 	fixture_reopen(f);
-	assert_in_range(disk_used(f), 2 * BYTES, 4 * BYTES);
+	assert_in_range(fixture_disk_used(f), 2 * BYTES, 4 * BYTES);
 	fixture_expect(f, "/a", OBJECT_COMPLETE, 1, BYTES);
 	fixture_expect(f, "/b", OBJECT_COMPLETE, 2, BYTES);
 }

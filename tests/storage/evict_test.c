@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -18,23 +17,6 @@
 #include "tests/storage/fixture.h"
 
 #define MIB ((uint64_t)1 << 20)
-
-static uint64_t
-disk_used(struct fixture *f)
-{
-	size_t count;
-
-	return volumes_bytes(&f->store->volumes, &count);
-}
-
-static const char *
-numbered(unsigned i)
-{
-	static char path[32];
-
-	snprintf(path, sizeof(path), "/o/%05u", i);
-	return path;
-}
 
 static bool
 is_there(struct fixture *f, const char *path)
@@ -68,31 +50,31 @@ the_oldest_go_and_the_newest_stay(void **state)
 	unsigned first = 0;
 
 	for (unsigned i = 0; i < COUNT; i++) {
-		assert_int_equal(fixture_put(f, numbered(i), PUBLISH_LIVE, i, MIB), 201);
-		assert_true(disk_used(f) <= 128 * MIB);
-		fixture_expect(f, numbered(i), OBJECT_COMPLETE, i, MIB);
+		assert_int_equal(fixture_put(f, fixture_numbered(i), PUBLISH_LIVE, i, MIB), 201);
+		assert_true(fixture_disk_used(f) <= 128 * MIB);
+		fixture_expect(f, fixture_numbered(i), OBJECT_COMPLETE, i, MIB);
 	}
 	fixture_settle(f);
 	fixture_reopen(f);
 	/* A start may find that there is too much, and go on with the oldest while we look. */
 	for (unsigned i = 0; i < COUNT; i++) {
-		if (i < COUNT - KEPT && !is_there(f, numbered(i)))
+		if (i < COUNT - KEPT && !is_there(f, fixture_numbered(i)))
 			first = i + 1;
 		else if (i >= COUNT - KEPT)
-			fixture_expect(f, numbered(i), OBJECT_COMPLETE, i, MIB);
+			fixture_expect(f, fixture_numbered(i), OBJECT_COMPLETE, i, MIB);
 	}
 	assert_in_range(first, 1, COUNT - KEPT);
 	for (unsigned i = 0; i < first; i++)
-		assert_false(is_there(f, numbered(i)));
+		assert_false(is_there(f, fixture_numbered(i)));
 	/* Nor do they come back. */
 	fixture_close(f);
 	assert_true(metric_value(METRIC_evicted_total) >= first);
 	fixture_remove(f, "catalog.mdb");
 	fixture_open(f);
 	for (unsigned i = 0; i < first; i++)
-		assert_false(is_there(f, numbered(i)));
+		assert_false(is_there(f, fixture_numbered(i)));
 	for (unsigned i = COUNT - KEPT; i < COUNT; i++)
-		assert_true(is_there(f, numbered(i)));
+		assert_true(is_there(f, fixture_numbered(i)));
 }
 
 static void
@@ -103,12 +85,12 @@ what_is_read_stays(void **state)
 	assert_int_equal(fixture_put(f, "/old", PUBLISH_LIVE, 9, MIB), 201);
 	fixture_reopen(f); /* else it would be read from memory */
 	for (unsigned i = 0; i < 300; i++) {
-		assert_int_equal(fixture_put(f, numbered(i), PUBLISH_LIVE, i, MIB), 201);
+		assert_int_equal(fixture_put(f, fixture_numbered(i), PUBLISH_LIVE, i, MIB), 201);
 		fixture_expect(f, "/old", OBJECT_COMPLETE, 9, MIB);
 		if (i % 60 == 59)
 			usleep(1100000); /* the age of a volume is told in seconds */
 	}
-	assert_false(is_there(f, numbered(0)));
+	assert_false(is_there(f, fixture_numbered(0)));
 }
 
 static void
@@ -120,7 +102,7 @@ a_reader_of_an_evicted_object_is_cut(void **state)
 	assert_int_equal(fixture_put(f, "/old", PUBLISH_LIVE, 9, MIB), 201);
 	assert_int_equal(fixture_find(f, "/old", &object), 0);
 	for (unsigned i = 0; i < 200; i++)
-		assert_int_equal(fixture_put(f, numbered(i), PUBLISH_LIVE, i, MIB), 201);
+		assert_int_equal(fixture_put(f, fixture_numbered(i), PUBLISH_LIVE, i, MIB), 201);
 	assert_int_equal(object_status(object).state, OBJECT_GONE);
 	object_put(&object);
 }
@@ -136,7 +118,7 @@ what_is_being_written_is_not_evicted(void **state)
 	fixture_write(f, writer, 7, 0, 2 * MIB);
 	fixture_write(f, hidden, 8, 0, 2 * MIB);
 	for (unsigned i = 0; i < 300; i++)
-		assert_int_equal(fixture_put(f, numbered(i), PUBLISH_LIVE, i, MIB), 201);
+		assert_int_equal(fixture_put(f, fixture_numbered(i), PUBLISH_LIVE, i, MIB), 201);
 	assert_false(writer_cancelled(writer));
 	fixture_write(f, writer, 7, 2 * MIB, MIB);
 	fixture_finish(f, &writer, &receipt);
@@ -163,7 +145,7 @@ an_object_larger_than_the_disk_is_refused(void **state)
 	fixture_write(f, writer, 2, 0, 150 * MIB);
 	fixture_finish(f, &writer, &receipt);
 	assert_int_equal(fixture_answer(f, &receipt), -ENOSPC);
-	assert_true(disk_used(f) <= 128 * MIB);
+	assert_true(fixture_disk_used(f) <= 128 * MIB);
 }
 
 /* ---- the bound ------------------------------------------------------------------- */
@@ -181,7 +163,7 @@ watch_disk(void *arg)
 	struct watcher *watcher = arg;
 
 	while (!atomic_load(&watcher->ends)) {
-		uint64_t used = disk_used(watcher->f);
+		uint64_t used = fixture_disk_used(watcher->f);
 
 		if (used > watcher->most)
 			watcher->most = used;
@@ -203,7 +185,8 @@ a_crowd_of_uploads_does_not_pass_the_limit(void **state)
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		for (unsigned i = 0; i < CROWD; i++) {
 			unsigned number = round * CROWD + i;
-			struct writer *writer = fixture_begin(f, numbered(number), PUBLISH_LIVE);
+			struct writer *writer =
+				fixture_begin(f, fixture_numbered(number), PUBLISH_LIVE);
 
 			fixture_write(f, writer, number, 0, MIB);
 			fixture_finish(f, &writer, &receipts[i]);
@@ -214,7 +197,7 @@ a_crowd_of_uploads_does_not_pass_the_limit(void **state)
 	atomic_store(&watcher.ends, true);
 	pthread_join(watcher.thread, NULL);
 	assert_in_range(watcher.most, 64 * MIB, 128 * MIB);
-	assert_false(is_there(f, numbered(0)));
+	assert_false(is_there(f, fixture_numbered(0)));
 }
 
 /* COUNT uploads of a MiB at a time, to objects FIRST and so on: none is refused. */
@@ -224,7 +207,7 @@ put_crowd(struct fixture *f, unsigned first, unsigned count)
 	struct writer_receipt receipts[32];
 
 	for (unsigned i = 0; i < count; i++) {
-		struct writer *writer = fixture_begin(f, numbered(first + i), PUBLISH_LIVE);
+		struct writer *writer = fixture_begin(f, fixture_numbered(first + i), PUBLISH_LIVE);
 
 		fixture_write(f, writer, first, 0, MIB);
 		fixture_finish(f, &writer, &receipts[i]);
@@ -243,14 +226,14 @@ a_small_victim_is_a_beginning(void **state)
 	f->config.disk_max = 160 * MIB;
 	fixture_open(f);
 	for (unsigned i = 0; i < 3; i++)
-		assert_int_equal(fixture_put(f, numbered(i), PUBLISH_LIVE, i, MIB), 201);
+		assert_int_equal(fixture_put(f, fixture_numbered(i), PUBLISH_LIVE, i, MIB), 201);
 	fixture_reopen(f);
 	for (unsigned i = 3; i < 98; i++)
-		assert_int_equal(fixture_put(f, numbered(i), PUBLISH_LIVE, i, MIB), 201);
+		assert_int_equal(fixture_put(f, fixture_numbered(i), PUBLISH_LIVE, i, MIB), 201);
 	/* So that one is emptied by copies at the same time. */
 	for (unsigned i = 33; i < 48; i++)
 		if (i % 5 > 1)
-			assert_int_equal(fixture_delete(f, numbered(i)), 0);
+			assert_int_equal(fixture_delete(f, fixture_numbered(i)), 0);
 	fixture_settle(f);
 	for (unsigned round = 0; round < 10; round++)
 		put_crowd(f, 100 + 6 * round, 6);
@@ -264,16 +247,16 @@ a_lower_limit_holds_at_once(void **state)
 	int64_t end = clock_mono_ms() + FIXTURE_PATIENCE_MS;
 
 	for (unsigned i = 0; i < 80; i++)
-		assert_int_equal(fixture_put(f, numbered(i), PUBLISH_LIVE, i, MIB), 201);
+		assert_int_equal(fixture_put(f, fixture_numbered(i), PUBLISH_LIVE, i, MIB), 201);
 	atomic_store(&f->store->limits.disk_max, 64 * MIB);
 	reclaim_wake(f->store->reclaim);
 	while (atomic_load(&f->store->evict.limit) != 64 * MIB) {
 		assert_true(clock_mono_ms() < end);
 		usleep(1000);
 	}
-	assert_int_equal(fixture_put(f, numbered(80), PUBLISH_LIVE, 80, MIB), 201);
-	assert_true(disk_used(f) <= 64 * MIB);
-	fixture_expect(f, numbered(80), OBJECT_COMPLETE, 80, MIB);
+	assert_int_equal(fixture_put(f, fixture_numbered(80), PUBLISH_LIVE, 80, MIB), 201);
+	assert_true(fixture_disk_used(f) <= 64 * MIB);
+	fixture_expect(f, fixture_numbered(80), OBJECT_COMPLETE, 80, MIB);
 }
 
 /* ---- a file system that is really full ------------------------------------------- */
@@ -328,14 +311,14 @@ a_full_disk_gives_up_what_is_oldest(void **state)
 	if (f->store == NULL)
 		skip(); /* only root can mount a small disk */
 	for (unsigned i = 0; i < 400; i++)
-		assert_int_equal(fixture_put(f, numbered(i), PUBLISH_LIVE, i, MIB), 201);
-	assert_false(is_there(f, numbered(0)));
+		assert_int_equal(fixture_put(f, fixture_numbered(i), PUBLISH_LIVE, i, MIB), 201);
+	assert_false(is_there(f, fixture_numbered(0)));
 	for (unsigned i = 350; i < 400; i++)
-		fixture_expect(f, numbered(i), OBJECT_COMPLETE, i, MIB);
+		fixture_expect(f, fixture_numbered(i), OBJECT_COMPLETE, i, MIB);
 	fixture_settle(f);
 	fixture_reopen(f);
 	for (unsigned i = 350; i < 400; i++)
-		fixture_expect(f, numbered(i), OBJECT_COMPLETE, i, MIB);
+		fixture_expect(f, fixture_numbered(i), OBJECT_COMPLETE, i, MIB);
 }
 
 static void
@@ -348,16 +331,16 @@ a_full_disk_refuses_and_recovers(void **state)
 
 	if (f->store == NULL)
 		skip();
-	while ((status = fixture_put(f, numbered(count), PUBLISH_LIVE, count, MIB)) == 201)
+	while ((status = fixture_put(f, fixture_numbered(count), PUBLISH_LIVE, count, MIB)) == 201)
 		count++;
 	assert_int_equal(status, -ENOSPC);
 	assert_true(count > 60);
 	assert_int_equal(fixture_put(f, "/more", PUBLISH_LIVE, 1, MIB), -ENOSPC);
 	for (unsigned i = 0; i < count; i++)
-		fixture_expect(f, numbered(i), OBJECT_COMPLETE, i, MIB);
+		fixture_expect(f, fixture_numbered(i), OBJECT_COMPLETE, i, MIB);
 	/* Room for a deletion there is always. */
 	for (unsigned i = 0; i < 40; i++)
-		assert_int_equal(fixture_delete(f, numbered(i)), 0);
+		assert_int_equal(fixture_delete(f, fixture_numbered(i)), 0);
 	while (fixture_put(f, "/more", PUBLISH_LIVE, 1, MIB) != 201) {
 		assert_true(clock_mono_ms() < end);
 		usleep(50000);
@@ -367,9 +350,9 @@ a_full_disk_refuses_and_recovers(void **state)
 	fixture_expect(f, "/more", OBJECT_COMPLETE, 1, MIB);
 	for (unsigned i = 0; i < count; i++) {
 		if (i < 40)
-			assert_false(is_there(f, numbered(i)));
+			assert_false(is_there(f, fixture_numbered(i)));
 		else
-			fixture_expect(f, numbered(i), OBJECT_COMPLETE, i, MIB);
+			fixture_expect(f, fixture_numbered(i), OBJECT_COMPLETE, i, MIB);
 	}
 }
 

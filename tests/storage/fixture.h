@@ -105,6 +105,12 @@ void fixture_settle(struct fixture *f);
 /* All rows below PREFIX, "path size state type" a line; the caller frees it. */
 char *fixture_list(struct fixture *f, const char *prefix);
 
+/* The path of object I of many. It lives until the next call. */
+const char *fixture_numbered(unsigned i);
+
+/* Bytes that all volumes take. */
+uint64_t fixture_disk_used(struct fixture *f);
+
 /* Entries in the table. */
 unsigned fixture_resident(struct fixture *f);
 

@@ -23,14 +23,6 @@ volume_count(struct fixture *f)
 	return count;
 }
 
-static uint64_t
-disk_used(struct fixture *f)
-{
-	size_t count;
-
-	return volumes_bytes(&f->store->volumes, &count);
-}
-
 /* Lets the reclaimer run until there are at most MOST volumes. */
 static void
 await_volumes(struct fixture *f, size_t most)
@@ -95,8 +87,8 @@ a_playlist_that_is_replaced_does_not_fill_the_disk(void **state)
 
 	for (unsigned i = 0; i < 20000; i++) {
 		assert_true(fixture_put(f, "/live/index.m3u8", PUBLISH_WHOLE, i, 4000) > 0);
-		if (disk_used(f) > most)
-			most = disk_used(f);
+		if (fixture_disk_used(f) > most)
+			most = fixture_disk_used(f);
 		if (i % 100 == 0)
 			usleep(15000); /* a day in some seconds, not in one */
 	}
