@@ -299,6 +299,8 @@ conn_attach(struct conn *conn, void (*gone)(void *), void *handler)
 	CHECK(conn->gone == NULL);
 	if (conn->direct)
 		direct_hand_over(conn);
+	else if (conn->evreq == NULL)
+		direct_pause(conn);
 	conn->gone = gone;
 	conn->handler = handler;
 }

@@ -74,7 +74,9 @@ struct conn {
 	struct access access;
 
 	/* The reply. */
-	bool direct;          /* made at once, without evhttp so far; see direct.h */
+	bool direct; /* made at once, without evhttp so far; see direct.h */
+	bool paused; /* a direct one waits for the socket; evhttp's callback is put by: */
+	bufferevent_data_cb paused_readcb;
 	bool continue_due;    /* the client waits for 100 Continue */
 	bool body_broken;     /* nobody can tell where the next request begins */
 	bool close_after;     /* decided when the reply's head is made */

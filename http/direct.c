@@ -11,8 +11,7 @@
 #include "http/route.h"
 #include "http/transport.h"
 
-#define BODY_RUNS 14       /* pieces of a body that one sendmsg takes */
-#define LINE_MAX_BYTES 128 /* status line, with the longest phrase of reply.c, and date */
+#define BODY_RUNS 14 /* pieces of a body that one sendmsg takes */
 
 bool
 direct_is_possible(const struct conn *conn)
@@ -108,7 +107,7 @@ direct_hand_over(struct conn *conn)
 
 /* The status line and the date, which is formatted once a second. The length of what is in LINE. */
 static size_t
-format_line(struct worker *worker, int code, const char *phrase, char line[LINE_MAX_BYTES])
+format_line(struct worker *worker, int code, const char *phrase, char line[DIRECT_LINE_MAX])
 {
 	int64_t now = clock_wall_ms() / 1000;
 	char *at;
@@ -127,31 +126,66 @@ format_line(struct worker *worker, int code, const char *phrase, char line[LINE_
 	return (size_t)(at - line);
 }
 
-/* A reply that the client's socket did not take at once. */
-struct rest {
-	struct conn *conn;
-	struct evbuffer *body;
-	struct event *writable;
-	bufferevent_data_cb readcb; /* evhttp's, which must not see what comes meanwhile */
-};
+void
+direct_start(struct conn *conn, int code, const char *phrase, struct direct_head *head)
+{
+	struct worker *worker = conn->worker;
 
-static void
-set_readcb(struct conn *conn, bufferevent_data_cb readcb, bufferevent_data_cb *before)
+	CHECK(conn->direct);
+	conn->direct = false;
+	memcpy(worker->fields + worker->fields_length, "\r\n", 2);
+	head->pieces[0].iov_base = head->line;
+	head->pieces[0].iov_len = format_line(worker, code, phrase, head->line);
+	head->pieces[1].iov_base = worker->fields;
+	head->pieces[1].iov_len = worker->fields_length + 2;
+}
+
+void
+direct_pause(struct conn *conn)
 {
 	bufferevent_event_cb eventcb;
 	void *arg;
 
-	bufferevent_getcb(conn->bev, before, NULL, &eventcb, &arg);
-	bufferevent_setcb(conn->bev, readcb, NULL, eventcb, arg);
+	CHECK(!conn->paused);
+	conn->paused = true;
+	bufferevent_getcb(conn->bev, &conn->paused_readcb, NULL, &eventcb, &arg);
+	bufferevent_setcb(conn->bev, NULL, NULL, eventcb, arg);
+	bufferevent_disable(conn->bev, EV_READ);
 }
+
+void
+direct_end(struct conn *conn)
+{
+	bufferevent_event_cb eventcb;
+	void *arg;
+
+	if (!conn->paused) {
+		conn_next(conn);
+		return;
+	}
+	conn->paused = false;
+	bufferevent_getcb(conn->bev, NULL, NULL, &eventcb, &arg);
+	bufferevent_setcb(conn->bev, conn->paused_readcb, NULL, eventcb, arg);
+	bufferevent_enable(conn->bev, EV_READ);
+	conn_next(conn);
+	/* For evhttp, if the next request is there and is for it. */
+	bufferevent_trigger(conn->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS);
+}
+
+/* What a reply is short of, since the client's socket did not take it at once. */
+struct rest {
+	struct conn *conn;
+	struct evbuffer *bytes;
+	struct event *writable;
+};
 
 static void
 free_rest(struct rest *rest)
 {
 	if (rest->writable != NULL)
 		event_free(rest->writable);
-	if (rest->body != NULL)
-		evbuffer_free(rest->body);
+	if (rest->bytes != NULL)
+		evbuffer_free(rest->bytes);
 	free(rest);
 }
 
@@ -170,30 +204,26 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	if ((what & EV_TIMEOUT) == 0)
-		n = transport_send_buffer(conn, rest->body);
+		n = transport_send_buffer(conn, rest->bytes);
 	if (n == -EPIPE) {
 		free_rest(rest);
 		conn_cut(conn);
 		return;
 	}
-	if (evbuffer_get_length(rest->body) > 0) {
+	if (evbuffer_get_length(rest->bytes) > 0) {
 		struct timeval timeout = worker_timeval(conn->worker->settings->send_timeout_ms);
 
 		event_add(rest->writable, &timeout);
 		return;
 	}
-	set_readcb(conn, rest->readcb, NULL);
 	free_rest(rest);
 	conn_detach(conn);
-	bufferevent_enable(conn->bev, EV_READ);
-	conn_next(conn);
-	/* For evhttp, if the next request is there and is for it. */
-	bufferevent_trigger(conn->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS);
+	direct_end(conn);
 }
 
 /* Sends what is left of a reply, of whose head and body SENT bytes went out, when the socket can take it. */
 static void
-send_later(struct conn *conn, const struct iovec head[2], struct evbuffer *body, size_t sent)
+send_later(struct conn *conn, const struct direct_head *head, struct evbuffer *body, size_t sent)
 {
 	struct timeval timeout = worker_timeval(conn->worker->settings->send_timeout_ms);
 	struct rest *rest = calloc(1, sizeof(*rest));
@@ -201,16 +231,16 @@ send_later(struct conn *conn, const struct iovec head[2], struct evbuffer *body,
 
 	if (ok) {
 		rest->conn = conn;
-		rest->body = evbuffer_new();
+		rest->bytes = evbuffer_new();
 		rest->writable =
 			event_new(conn->worker->base, conn_fd(conn), EV_WRITE, on_writable, rest);
-		ok = rest->body != NULL && rest->writable != NULL &&
-		     evbuffer_add(rest->body, head[0].iov_base, head[0].iov_len) == 0 &&
-		     evbuffer_add(rest->body, head[1].iov_base, head[1].iov_len) == 0 &&
-		     (body == NULL || evbuffer_add_buffer(rest->body, body) == 0) &&
-		     evbuffer_drain(rest->body, sent) == 0 &&
-		     event_add(rest->writable, &timeout) == 0;
+		ok = rest->bytes != NULL && rest->writable != NULL;
 	}
+	for (unsigned i = 0; ok && i < DIRECT_HEAD_PIECES; i++)
+		ok = evbuffer_add(rest->bytes, head->pieces[i].iov_base, head->pieces[i].iov_len) ==
+		     0;
+	ok = ok && (body == NULL || evbuffer_add_buffer(rest->bytes, body) == 0) &&
+	     evbuffer_drain(rest->bytes, sent) == 0 && event_add(rest->writable, &timeout) == 0;
 	if (!ok) {
 		if (rest != NULL)
 			free_rest(rest);
@@ -218,40 +248,36 @@ send_later(struct conn *conn, const struct iovec head[2], struct evbuffer *body,
 		return;
 	}
 	conn_attach(conn, on_gone, rest);
-	set_readcb(conn, NULL, &rest->readcb);
-	bufferevent_disable(conn->bev, EV_READ);
 }
 
-/* The pieces of BODY, which may be NULL, behind the head in IOV. The number of pieces in all. */
+/* The pieces of HEAD and of BODY, which may be NULL. The number of them. */
 static int
-gather(struct evbuffer *body, struct iovec iov[2 + BODY_RUNS])
+gather(const struct direct_head *head, struct evbuffer *body,
+       struct iovec iov[DIRECT_HEAD_PIECES + BODY_RUNS])
 {
-	int runs = body != NULL ? evbuffer_peek(body, -1, NULL, iov + 2, BODY_RUNS) : 0;
+	int runs = body != NULL ? evbuffer_peek(body, -1, NULL, iov + DIRECT_HEAD_PIECES, BODY_RUNS)
+				: 0;
 
-	return 2 + (runs < BODY_RUNS ? runs : BODY_RUNS);
+	memcpy(iov, head->pieces, sizeof(head->pieces));
+	return DIRECT_HEAD_PIECES + (runs < BODY_RUNS ? runs : BODY_RUNS);
 }
 
 void
 direct_reply(struct conn *conn, int code, const char *phrase, struct evbuffer *body)
 {
-	struct worker *worker = conn->worker;
-	char line[LINE_MAX_BYTES];
-	struct iovec iov[2 + BODY_RUNS] = {{.iov_base = line}, {.iov_base = worker->fields}};
-	int count = gather(body, iov);
+	struct iovec iov[DIRECT_HEAD_PIECES + BODY_RUNS];
+	struct direct_head head;
 	size_t all;
 	ssize_t n;
 
-	CHECK(conn->direct);
-	conn->direct = false;
-	memcpy(worker->fields + worker->fields_length, "\r\n", 2);
-	iov[1].iov_len = worker->fields_length + 2;
-	iov[0].iov_len = format_line(worker, code, phrase, line);
-	all = iov[0].iov_len + iov[1].iov_len + (body != NULL ? evbuffer_get_length(body) : 0);
-	n = transport_send(conn, iov, count);
+	direct_start(conn, code, phrase, &head);
+	all = head.pieces[0].iov_len + head.pieces[1].iov_len +
+	      (body != NULL ? evbuffer_get_length(body) : 0);
+	n = transport_send(conn, iov, gather(&head, body, iov));
 	if (n == -EPIPE)
 		conn_cut(conn);
 	else if (n < 0 || (size_t)n < all)
-		send_later(conn, iov, body, n < 0 ? 0 : (size_t)n);
+		send_later(conn, &head, body, n < 0 ? 0 : (size_t)n);
 	else
-		conn_next(conn);
+		direct_end(conn);
 }

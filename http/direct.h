@@ -4,16 +4,19 @@
  * evhttp's part - a request object, a list of headers, printf, waiting for a writable socket - costs more
  * than the reply. So a GET or HEAD is routed as soon as its head is complete; what can be
  * answered on the spot goes out with one sendmsg, and evhttp never hears of it. As soon as a
- * handler has to wait (conn_attach), or the connection is to be closed, evhttp is given the request after
- * all, with the fields that were added so far.
+ * handler has to wait (conn_attach) before it replies, or the connection is to be closed, evhttp is given the
+ * request after all, with the fields that were added so far. A reply that began and waits for the socket, or for
+ * its next bytes, stays direct.
  *
  * The first request of a connection always goes through evhttp: before it nothing tells us of its end.
  *
- * Threads  the worker's. One request is direct at a time: it is on the stack.
+ * Threads  the worker's. One request has no reply yet and is direct: it is on the stack.
  * Owns     nothing; the fields are in the worker's buffer.
  */
 #ifndef SPILLWAY_HTTP_DIRECT_H
 #define SPILLWAY_HTTP_DIRECT_H
+
+#include <sys/uio.h>
 
 #include "http/conn.h"
 
@@ -35,5 +38,23 @@ void direct_hand_over(struct conn *conn);
 
 /* Sends the reply with all of BODY, which is emptied, or without one if that is NULL. */
 void direct_reply(struct conn *conn, int code, const char *phrase, struct evbuffer *body);
+
+#define DIRECT_LINE_MAX 128 /* a status line, with the longest phrase of reply.c, and the date */
+#define DIRECT_HEAD_PIECES 2
+
+/* The head of a reply, for as long as its handler is on the stack. */
+struct direct_head {
+	struct iovec pieces[DIRECT_HEAD_PIECES];
+	char line[DIRECT_LINE_MAX]; /* the first; the other one is the worker's */
+};
+
+/* Makes HEAD of a reply whose body the caller sends itself, as it does the head. It may wait for the socket (conn_attach). */
+void direct_start(struct conn *conn, int code, const char *phrase, struct direct_head *head);
+
+/* All of the reply went out; nobody is attached. */
+void direct_end(struct conn *conn);
+
+/* For conn_attach: a direct reply waits for the socket. What the client sends meanwhile is not looked at. */
+void direct_pause(struct conn *conn);
 
 #endif

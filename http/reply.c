@@ -313,9 +313,26 @@ reply_end(struct conn *conn)
 {
 	conn->drained = NULL;
 	complete(conn);
+	if (conn->evreq == NULL) {
+		direct_end(conn);
+		return;
+	}
 	/* This may end the connection: without chunks and with nothing queued. */
 	evhttp_send_reply_end(conn->evreq);
 	transport_queued(conn);
+}
+
+void
+reply_body_start(struct conn *conn, int code, struct direct_head *head)
+{
+	prepare(conn, code);
+	memset(head->pieces, 0, sizeof(head->pieces));
+	if (conn->direct) {
+		direct_start(conn, code, phrase(code), head);
+		return;
+	}
+	evhttp_send_reply_start(conn->evreq, code, phrase(code));
+	queued(conn);
 }
 
 void

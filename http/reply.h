@@ -3,9 +3,9 @@
  * This is the only caller of evhttp_send_*, and contains its habits: reading goes on during replies (and
  * times out), bodies on HEAD are sent, write buffers are flushed one turn of the loop later.
  *
- * A request gets either one complete reply (reply_empty, reply_text, reply_buffer, reply_length), or
- * reply_start, any number of reply_chunk, and reply_end; or reply_live_start, the handler's own
- * writes to the socket, and reply_end. Whatever completes the reply detaches the handler
+ * A request gets either one complete reply (reply_empty, reply_text, reply_buffer), or reply_start, any number of
+ * reply_chunk, and reply_end; or reply_body_start or reply_live_start, the handler's own writes to the
+ * socket, and reply_end. Whatever completes the reply detaches the handler
  * first: it may free itself when the call returns, and must not touch the connection again.
  *
  * Threads  the worker's.
@@ -14,6 +14,8 @@
 #define SPILLWAY_HTTP_REPLY_H
 
 #include "http/conn.h"
+
+struct direct_head;
 
 /* Adds a header to the reply that is about to be made. */
 void reply_header(struct conn *conn, const char *name, const char *value);
@@ -46,6 +48,10 @@ void reply_chunk(struct conn *conn, struct evbuffer *part, void (*drained)(void 
 
 /* The body is complete. */
 void reply_end(struct conn *conn);
+
+/* Begins a body of the Content-Length that was added, which the handler writes to the socket itself. Before it goes what
+ * evhttp has (transport_flush), and HEAD. */
+void reply_body_start(struct conn *conn, int code, struct direct_head *head);
 
 /* Begins a body without a length that the handler writes to the socket itself, framed by chunks
  * unless it is HTTP/1.0. The connection is watched for the client leaving. */

@@ -6,6 +6,7 @@
 #include <openssl/ssl.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 
 #include "base/check.h"
@@ -326,6 +327,48 @@ transport_send(struct conn *conn, struct iovec *iov, int count)
 {
 	return conn->ssl != NULL ? tls_send(conn, iov, count)
 				 : transport_send_plain(conn_fd(conn), iov, count);
+}
+
+/* Set when it turns out that sendfile can't be had: of the file system, or by a filter of system calls. */
+static atomic_bool no_sendfile;
+
+/* LENGTH bytes of FILE from OFFSET on, behind the WANTED bytes of the COUNT pieces of IOV, which may be none. */
+static ssize_t
+send_file(int fd, struct iovec *iov, int count, size_t wanted, int file, off_t offset,
+	  size_t length)
+{
+	const struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)count};
+	ssize_t before = 0, n;
+
+	if (count > 0) {
+		before = result(sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE));
+		if (before < 0 || (size_t)before < wanted)
+			return before;
+	}
+	n = sendfile(fd, file, &offset, length);
+	if (n > 0)
+		return before + n;
+	if (n < 0 && (errno == EINVAL || errno == ENOSYS || errno == EPERM)) {
+		atomic_store_explicit(&no_sendfile, true, memory_order_relaxed);
+		errno = EAGAIN;
+	}
+	/* No bytes, and no error: the file is shorter than it was. */
+	n = n == 0 ? -EPIPE : result(n);
+	return n == -EAGAIN && before > 0 ? before : n;
+}
+
+ssize_t
+transport_send_mapped(struct conn *conn, struct iovec *iov, int count, int file, off_t offset)
+{
+	size_t before = 0;
+
+	if (file < 0 || conn->ssl != NULL ||
+	    atomic_load_explicit(&no_sendfile, memory_order_relaxed))
+		return transport_send(conn, iov, count);
+	for (int i = 0; i < count - 1; i++)
+		before += iov[i].iov_len;
+	return send_file(conn_fd(conn), iov, count - 1, before, file, offset,
+			 iov[count - 1].iov_len);
 }
 
 ssize_t

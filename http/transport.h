@@ -1,8 +1,7 @@
 /* transport.h - how bytes get from and to a client: the one place that knows plain sockets from TLS.
  *
- * Heads are received and most replies sent by the bufferevent. Bodies are received, and growing objects
- * and small replies sent, past its buffers: by readv(2) and sendmsg(2), or by OpenSSL straight from and to
- * the memory they are in. What lies in the buffers goes first: input before transport_read, output
+ * Heads are received and lists sent by the bufferevent. Bodies are received, and objects and small replies sent, past its
+ * buffers: by readv(2), sendmsg(2) and sendfile(2), or by OpenSSL straight from and to the memory they are in. What lies in the buffers goes first: input before transport_read, output
  * before transport_send.
  *
  * Of TLS, three things are contained here. OpenSSL may hold bytes that the socket does not show any more; so who
@@ -42,6 +41,11 @@ void transport_bound_input(struct conn *conn);
 
 /* Sends from the COUNT pieces of IOV, which stays as it is. The bytes taken. */
 ssize_t transport_send(struct conn *conn, struct iovec *iov, int count);
+
+/* The same when the last piece lies in FILE at OFFSET, too: a plain socket is given the file's pages instead of a
+ * copy. FILE may be -1. */
+ssize_t transport_send_mapped(struct conn *conn, struct iovec *iov, int count, int file,
+			      off_t offset);
 
 /* The same from BUFFER, which is drained of what was taken. */
 ssize_t transport_send_buffer(struct conn *conn, struct evbuffer *buffer);

@@ -1,44 +1,62 @@
 #include "http/whole.h"
 
 #include <errno.h>
+#include <event2/event_struct.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/metrics.h"
+#include "http/direct.h"
 #include "http/multipart.h"
 #include "http/reply.h"
+#include "http/transport.h"
 #include "storage/object.h"
 #include "storage/streams.h"
 
-#define QUEUE_MAX ((size_t)1 << 20) /* bytes lent to the output at a time */
+#define VIEWS_MAX 12                 /* of one write */
+#define VIEW_MAX ((size_t)1 << 19)   /* bytes; the client takes some while the next is queued */
+#define TURN_MAX ((uint64_t)1 << 20) /* bytes before the neighbours get their turn */
+#define FILE_MIN ((size_t)16384)     /* bytes; to copy fewer is less than a second system call */
 
 enum whole_state {
+	WHOLE_SENDING, /* on the stack, never between calls */
+	WHOLE_BLOCKED,
 	WHOLE_WARMING,
-	WHOLE_SENDING,
 	WHOLE_ORPHAN, /* the connection is gone; waits for the letter of warm */
 };
 
-enum whole_event { WHOLE_WARM, WHOLE_DRAINED, WHOLE_GONE };
+enum whole_event { WHOLE_WARM, WHOLE_WRITABLE, WHOLE_STUCK, WHOLE_GONE };
 
 struct whole {
 	struct conn *conn; /* NULL when ORPHAN */
 	struct worker *worker;
 	struct object *object;
 	enum whole_state state;
-	bool attached; /* the connection knows of it */
-	bool head_sent;
+	bool attached;           /* the connection knows of it */
+	bool begun;              /* the head is made */
 	int code;                /* 200 or 206 */
-	uint64_t offset, end;    /* what is still to be queued, of this part */
+	uint64_t offset, end;    /* what is still to be sent, of this part */
 	struct multipart *multi; /* several ranges; or NULL */
-	size_t texts;            /* of multi, that were queued */
+	size_t texts;            /* of multi, that were begun */
+	struct evbuffer *lead;   /* goes before the bytes at offset; NULL: nothing does */
+	uint64_t turn;           /* bytes sent since its turn began */
 	struct object_cursor cursor;
 	struct object_warm warm;
+	struct event writable; /* while BLOCKED */
 };
 
-/* Bytes that the output holds. */
-struct lent {
-	struct object *object;
-	struct object_view view;
+/* What one write sends. */
+struct pieces {
+	struct direct_head head; /* the first of them, if the reply begins with this write */
+	struct iovec iov[DIRECT_HEAD_PIECES + 1 + VIEWS_MAX];
+	int count;
+	size_t before; /* bytes of the pieces in front of the views */
+	size_t length; /* of the views */
+	struct object_view views[VIEWS_MAX];
+	unsigned view_count;
+	int file; /* where the last view lies, too; or -1 */
+	off_t file_offset;
 };
 
 static void step(struct whole *whole, enum whole_event event);
@@ -48,6 +66,10 @@ release(struct whole *whole)
 {
 	object_cursor_reset(&whole->cursor);
 	object_put(&whole->object);
+	if (whole->state == WHOLE_BLOCKED)
+		event_del(&whole->writable);
+	if (whole->lead != NULL)
+		evbuffer_free(whole->lead);
 	free(whole->multi);
 	free(whole);
 }
@@ -63,104 +85,19 @@ answer_instead(struct whole *whole, int code, const char *reason)
 	reply_text(conn, code, reason);
 }
 
-/* The bytes can't be had, or may not be served any more. */
+/* The bytes can't be had, or may not be served any more, or the client does not take them. */
 static void
 give_up(struct whole *whole)
 {
 	struct conn *conn = whole->conn;
 
-	if (!whole->head_sent) {
+	if (!whole->begun) {
 		answer_instead(whole, 500, "the stored bytes are damaged or unreadable");
 		return;
 	}
 	release(whole);
 	metric_add(METRIC_readers_cut_total, 1);
 	conn_cut(conn); /* short of its Content-Length */
-}
-
-static void
-give_back(const void *data, size_t length, void *arg)
-{
-	struct lent *lent = arg;
-
-	(void)data;
-	(void)length;
-	object_view_release(&lent->view);
-	object_put(&lent->object);
-	free(lent);
-}
-
-static int
-lend(struct whole *whole, struct evbuffer *buffer, size_t max)
-{
-	uint64_t left = whole->end - whole->offset;
-	struct lent *lent = malloc(sizeof(*lent));
-	int rc;
-
-	if (lent == NULL)
-		return -ENOMEM;
-	rc = object_view(whole->object, &whole->cursor, whole->offset,
-			 left < max ? (size_t)left : max, &lent->view);
-	if (rc != 0) {
-		free(lent);
-		return rc;
-	}
-	lent->object = object_get(whole->object);
-	if (evbuffer_add_reference(buffer, lent->view.data, lent->view.length, give_back, lent) !=
-	    0) {
-		give_back(NULL, 0, lent);
-		return -ENOMEM;
-	}
-	whole->offset += lent->view.length;
-	return 0;
-}
-
-/* Whether everything was queued. */
-static bool
-is_done(const struct whole *whole)
-{
-	return whole->offset == whole->end &&
-	       (whole->multi == NULL || whole->texts > whole->multi->count);
-}
-
-/* Goes on to the next of several ranges, or to the text behind the last one. */
-static int
-next_part(struct whole *whole, struct evbuffer *buffer)
-{
-	const struct multipart *multi = whole->multi;
-	char text[MULTIPART_TEXT_MAX];
-	size_t length = multipart_text(multi, whole->texts, text);
-
-	if (evbuffer_add(buffer, text, length) != 0)
-		return -ENOMEM;
-	if (whole->texts < multi->count) {
-		whole->offset = multi->parts[whole->texts].first;
-		whole->end = multi->parts[whole->texts].end;
-	}
-	whole->texts++;
-	return 0;
-}
-
-/* Fills BUFFER up to QUEUE_MAX. 0, or why it is short of that: -EINPROGRESS, or an error. */
-static int
-fill(struct whole *whole, struct evbuffer *buffer)
-{
-	size_t length;
-
-	while ((length = evbuffer_get_length(buffer)) < QUEUE_MAX && !is_done(whole)) {
-		int rc = whole->offset == whole->end ? next_part(whole, buffer)
-						     : lend(whole, buffer, QUEUE_MAX - length);
-
-		if (rc != 0)
-			return rc;
-	}
-	return 0;
-}
-
-static void
-on_drained(void *handler)
-{
-	step(handler, WHOLE_DRAINED);
 }
 
 static void
@@ -178,71 +115,267 @@ attach(struct whole *whole)
 	whole->attached = true;
 }
 
-/* Hands BUFFER to the client; the end of the reply if that is all. */
 static void
-send_buffer(struct whole *whole, struct evbuffer *buffer)
+on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	step(arg, (what & EV_WRITE) != 0 ? WHOLE_WRITABLE : WHOLE_STUCK);
+}
+
+static void
+block(struct whole *whole)
+{
+	struct timeval timeout = worker_timeval(whole->worker->settings->send_timeout_ms);
+
+	attach(whole);
+	object_cursor_reset(&whole->cursor);
+	whole->state = WHOLE_BLOCKED;
+	event_assign(&whole->writable, whole->worker->base, conn_fd(whole->conn), EV_WRITE,
+		     on_writable, whole);
+	event_add(&whole->writable, &timeout);
+}
+
+static void
+warm(struct whole *whole)
+{
+	attach(whole);
+	whole->state = WHOLE_WARMING;
+	whole->warm.offset = whole->offset;
+	whole->worker->letters++;
+	object_warm(&whole->warm);
+}
+
+/* Whether everything was sent, but for what is in lead. */
+static bool
+is_done(const struct whole *whole)
+{
+	return whole->offset == whole->end &&
+	       (whole->multi == NULL || whole->texts > whole->multi->count);
+}
+
+/* Puts TEXT in front of the bytes. 0 or -ENOMEM. */
+static int
+add_lead(struct whole *whole, const void *text, size_t length)
+{
+	if (whole->lead == NULL)
+		whole->lead = evbuffer_new();
+	return whole->lead != NULL && evbuffer_add(whole->lead, text, length) == 0 ? 0 : -ENOMEM;
+}
+
+/* N bytes of the body went out. */
+static void
+count(struct whole *whole, size_t n)
+{
+	whole->turn += n;
+	whole->conn->access.sent += n;
+	metric_add(METRIC_sent_bytes_total, (int64_t)n);
+	stream_add(object_stream(whole->object), STREAM_SENT, (int64_t)n);
+}
+
+/* Goes on to the next of several ranges, or to the text behind the last one. */
+static int
+next_part(struct whole *whole)
+{
+	const struct multipart *multi = whole->multi;
+	char text[MULTIPART_TEXT_MAX];
+	size_t length = multipart_text(multi, whole->texts, text);
+
+	if (whole->texts < multi->count) {
+		whole->offset = multi->parts[whole->texts].first;
+		whole->end = multi->parts[whole->texts].end;
+	}
+	whole->texts++;
+	count(whole, length);
+	return add_lead(whole, text, length);
+}
+
+static void
+add_piece(struct pieces *pieces, struct iovec piece)
+{
+	if (piece.iov_len > 0)
+		pieces->iov[pieces->count++] = piece;
+}
+
+/* Lends the bytes that come next, as many as one write takes; many from one file are the last of them. What object_view
+ * said last. */
+static int
+view_some(struct whole *whole, struct pieces *pieces)
+{
+	uint64_t left = whole->end - whole->offset;
+	int rc = 0;
+
+	pieces->view_count = 0;
+	pieces->length = 0;
+	pieces->file = -1;
+	while (pieces->length < left && pieces->view_count < VIEWS_MAX && pieces->file < 0) {
+		struct object_view *view = &pieces->views[pieces->view_count];
+
+		rc = object_view(whole->object, &whole->cursor, whole->offset + pieces->length,
+				 (size_t)left - pieces->length, view);
+		if (rc != 0)
+			break;
+		if (view->length > VIEW_MAX)
+			view->length = VIEW_MAX;
+		pieces->view_count++;
+		pieces->length += view->length;
+		if (view->length >= FILE_MIN)
+			pieces->file = object_view_file(view, &pieces->file_offset);
+	}
+	return rc;
+}
+
+/* Puts together what one write sends, beginning the reply if that is due. 0 or -ENOMEM. */
+static int
+gather(struct whole *whole, struct pieces *pieces)
+{
+	struct iovec lead = {0};
+
+	pieces->count = 0;
+	if (!whole->begun) {
+		reply_body_start(whole->conn, whole->code, &pieces->head);
+		whole->begun = true;
+		for (unsigned i = 0; i < DIRECT_HEAD_PIECES; i++)
+			add_piece(pieces, pieces->head.pieces[i]);
+	}
+	if (whole->lead != NULL) {
+		lead.iov_len = evbuffer_get_length(whole->lead);
+		lead.iov_base = evbuffer_pullup(whole->lead, -1);
+		if (lead.iov_base == NULL && lead.iov_len > 0)
+			return -ENOMEM;
+	}
+	add_piece(pieces, lead);
+	pieces->before = 0;
+	for (int i = 0; i < pieces->count; i++)
+		pieces->before += pieces->iov[i].iov_len;
+	for (unsigned i = 0; i < pieces->view_count; i++)
+		/* sending only reads; the cast drops a const that iovec can't carry */
+		add_piece(pieces,
+			  (struct iovec){(void *)pieces->views[i].data, pieces->views[i].length});
+	return 0;
+}
+
+/* N bytes of PIECES went out. 0 or -ENOMEM. */
+static int
+took(struct whole *whole, const struct pieces *pieces, size_t n)
+{
+	struct evbuffer *lead = whole->lead;
+	int rc = 0;
+
+	if (n >= pieces->before) {
+		whole->offset += n - pieces->before;
+		count(whole, n - pieces->before);
+		if (lead != NULL)
+			evbuffer_drain(lead, evbuffer_get_length(lead));
+		return 0;
+	}
+	/* The head is in memory that others use next. */
+	whole->lead = NULL;
+	for (int i = 0; rc == 0 && i < pieces->count - (int)pieces->view_count; i++) {
+		const struct iovec *piece = &pieces->iov[i];
+
+		if (n < piece->iov_len)
+			rc = add_lead(whole, (const char *)piece->iov_base + n, piece->iov_len - n);
+		n -= n < piece->iov_len ? n : piece->iov_len;
+	}
+	if (lead != NULL)
+		evbuffer_free(lead);
+	return rc;
+}
+
+/* Sends some bytes. 0 when the socket took all that could be viewed; -EAGAIN when it is full; -EINPROGRESS when the bytes
+ * are to be warmed; -EPIPE when the client is gone; or another error. */
+static int
+send_some(struct whole *whole)
+{
+	struct pieces pieces;
+	ssize_t n = 0;
+	int rc = view_some(whole, &pieces);
+
+	if (pieces.view_count == 0 && rc != 0)
+		return rc == -EAGAIN ? -EIO : rc; /* it is finished, but has no byte there */
+	rc = gather(whole, &pieces);
+	if (rc == 0)
+		n = transport_flush(whole->conn)
+			    ? transport_send_mapped(whole->conn, pieces.iov, pieces.count,
+						    pieces.file, pieces.file_offset)
+			    : -EAGAIN;
+	for (unsigned i = 0; i < pieces.view_count; i++)
+		object_view_release(&pieces.views[i]);
+	if (rc == 0 && n < 0 && n != -EAGAIN)
+		rc = (int)n;
+	if (rc == 0)
+		rc = took(whole, &pieces, n > 0 ? (size_t)n : 0);
+	if (rc == 0 && (n < 0 || (size_t)n < pieces.before + pieces.length))
+		rc = -EAGAIN;
+	return rc;
+}
+
+static void
+finish(struct whole *whole)
 {
 	struct conn *conn = whole->conn;
-	bool last = is_done(whole);
-	int64_t bytes = (int64_t)evbuffer_get_length(buffer);
 
-	metric_add(METRIC_sent_bytes_total, bytes);
-	stream_add(object_stream(whole->object), STREAM_SENT, bytes);
-	if (last && !whole->head_sent) {
-		int code = whole->code;
+	release(whole);
+	reply_end(conn);
+}
 
-		release(whole);
-		reply_buffer(conn, code, buffer);
-		return;
-	}
-	attach(whole);
-	if (!whole->head_sent)
-		reply_start(conn, whole->code);
-	whole->head_sent = true;
-	whole->state = WHOLE_SENDING;
-	reply_chunk(conn, buffer, on_drained);
-	if (last) {
-		release(whole);
-		reply_end(conn);
-	}
+/* The client left. */
+static void
+leave(struct whole *whole)
+{
+	struct conn *conn = whole->conn;
+
+	release(whole);
+	conn_cut(conn);
 }
 
 static void
 pump(struct whole *whole)
 {
-	struct evbuffer *buffer;
-	int rc;
+	int rc = 0;
 
+	whole->state = WHOLE_SENDING;
+	whole->turn = 0;
 	if (object_status(whole->object).state == OBJECT_GONE) {
-		if (whole->head_sent)
+		if (whole->begun)
 			give_up(whole);
 		else
 			answer_instead(whole, 404, "no object has this path");
 		return;
 	}
-	buffer = evbuffer_new();
-	rc = buffer != NULL ? fill(whole, buffer) : -ENOMEM;
-	if (rc == 0 || (rc == -EINPROGRESS && evbuffer_get_length(buffer) > 0)) {
-		send_buffer(whole, buffer);
-	} else if (rc == -EINPROGRESS) {
-		attach(whole);
-		whole->state = WHOLE_WARMING;
-		whole->warm.offset = whole->offset;
-		whole->worker->letters++;
-		object_warm(&whole->warm);
-	} else {
+	do {
+		if (whole->offset == whole->end && !is_done(whole))
+			rc = next_part(whole);
+		if (rc == 0)
+			rc = whole->turn < TURN_MAX ? send_some(whole) : -EAGAIN;
+	} while (rc == 0 && !is_done(whole));
+	if (rc == 0)
+		finish(whole);
+	else if (rc == -EAGAIN)
+		block(whole);
+	else if (rc == -EINPROGRESS)
+		warm(whole);
+	else if (rc == -EPIPE)
+		leave(whole);
+	else
 		give_up(whole);
-	}
-	if (buffer != NULL)
-		evbuffer_free(buffer);
 }
 
 static void
 step(struct whole *whole, enum whole_event event)
 {
+	if (event == WHOLE_GONE && whole->state != WHOLE_WARMING) {
+		release(whole);
+		return;
+	}
 	switch (whole->state) {
+	case WHOLE_BLOCKED:
+		if (event == WHOLE_WRITABLE)
+			pump(whole);
+		else
+			give_up(whole);
+		return;
 	case WHOLE_WARMING:
-		CHECK(event != WHOLE_DRAINED);
 		if (event == WHOLE_GONE) {
 			whole->state = WHOLE_ORPHAN;
 			whole->conn = NULL;
@@ -252,18 +385,14 @@ step(struct whole *whole, enum whole_event event)
 			pump(whole);
 		}
 		return;
-	case WHOLE_SENDING:
-		CHECK(event != WHOLE_WARM);
-		if (event == WHOLE_GONE)
-			release(whole);
-		else
-			pump(whole);
-		return;
 	case WHOLE_ORPHAN:
 		CHECK(event == WHOLE_WARM);
 		release(whole);
 		return;
+	case WHOLE_SENDING:
+		break;
 	}
+	CHECK(whole->state != WHOLE_SENDING);
 }
 
 static void
@@ -291,7 +420,6 @@ whole_start(struct conn *conn, struct object *object, const struct whole_body *b
 	whole->conn = conn;
 	whole->worker = conn->worker;
 	whole->object = object;
-	whole->state = WHOLE_SENDING;
 	whole->code = body->code;
 	whole->multi = body->multi;
 	if (whole->multi == NULL) {

@@ -1,12 +1,14 @@
 /* whole.h - the body of a finished object: all of it, a range, or several.
  *
- *   first bytes --in memory--> SENDING --drained--> SENDING ... --> done
+ *   SENDING --all of it--> done
+ *     |  \--the socket is full, or its turn is over--> BLOCKED --writable--> SENDING
  *     \--on disk only--> WARMING --letter--> SENDING
  *
- * Bytes go out as references into the mapping of their volume, or into the tail, never copied, with at
- * most a megabyte of them queued.
+ * Bytes are written to the socket from where they are: from the file of their volume (sendfile), or, when it is few
+ * of them or TLS, from its mapping, or from the tail. Nothing is queued but what the socket did not take of a text
+ * around them.
  *
- * Deadlines: the store answers letters; SENDING has the bufferevent's send_timeout.
+ * Deadlines: the store answers letters; BLOCKED has send_timeout.
  *
  * Threads  the worker's.
  */

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/mailbox.h"
 #include "base/pool.h"
@@ -91,6 +92,10 @@ struct object_cursor {
  */
 int object_view(struct object *object, struct object_cursor *cursor, uint64_t offset, size_t max,
 		struct object_view *view);
+
+/* The descriptor of the file that the bytes of VIEW lie in, too, and where: who sends them need not copy them (sendfile(2)).
+ * Valid as long as VIEW. -1 when they are only in memory. */
+int object_view_file(const struct object_view *view, off_t *offset);
 
 /* Gives the bytes back. Any thread, also after the caller's reference to the object is gone. */
 void object_view_release(struct object_view *view);

@@ -158,6 +158,15 @@ object_view(struct object *object, struct object_cursor *cursor, uint64_t offset
 	return err;
 }
 
+int
+object_view_file(const struct object_view *view, off_t *offset)
+{
+	if (view->volume == NULL)
+		return -1;
+	*offset = (off_t)volume_offset(view->volume, view->data);
+	return volume_fd(view->volume);
+}
+
 void
 object_view_release(struct object_view *view)
 {

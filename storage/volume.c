@@ -403,6 +403,18 @@ volume_map(struct volume *volume, uint64_t offset)
 	return map == NULL ? NULL : map + offset;
 }
 
+uint64_t
+volume_offset(struct volume *volume, const unsigned char *data)
+{
+	return (uint64_t)(data - atomic_load_explicit(&volume->map, memory_order_relaxed));
+}
+
+int
+volume_fd(const struct volume *volume)
+{
+	return volume->fd;
+}
+
 int
 volume_read(const struct volume *volume, uint64_t offset, void *buffer, size_t length)
 {

@@ -88,6 +88,12 @@ void volume_trim(struct volume *volume);
  * can't be mapped. Touch only bytes that were written. */
 const unsigned char *volume_map(struct volume *volume, uint64_t offset);
 
+/* The other way: the offset of DATA, which volume_map gave. */
+uint64_t volume_offset(struct volume *volume, const unsigned char *data);
+
+/* The descriptor, for reading at offsets. */
+int volume_fd(const struct volume *volume);
+
 /* Reads exactly LENGTH bytes. 0, -EIO (also for a file that is too short) or -errno. */
 int volume_read(const struct volume *volume, uint64_t offset, void *buffer, size_t length);
 

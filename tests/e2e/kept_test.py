@@ -105,6 +105,20 @@ class Kept(Case):
         self.assertEqual(client.read_reply("LIST").body, target + b"\n")
         self.assertEqual(client.get("/none").status, 404)
 
+    def test_a_reply_that_began_waits_for_the_disk(self):
+        """After a start each extent is read and verified before its bytes are sent: the first one is, the next are not."""
+        body = pattern(BIG)
+        self.put(self.path("a"), body)
+        self.server.stop()
+        self.server.start()
+        client = self.connect()
+        self.assertEqual(client.get(self.path("a"), "Range: bytes=0-0").body, body[:1])
+        client.send_head("GET", self.path("a"))
+        client.send_head("GET", self.path("a"), "Range: bytes=5-9")
+        self.assertEqual(client.read_reply().body, body)
+        self.assertEqual(client.read_reply().body, body[5:10])
+        self.assertEqual(client.get("/none").status, 404)
+
     def test_a_client_that_stopped_sending_gets_all_of_the_reply(self):
         self.put(self.path("a"), pattern(BIG))
         client = self.connect()

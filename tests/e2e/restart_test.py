@@ -456,18 +456,19 @@ if prctl(38, 1, 0, 0, 0) != 0 or prctl(22, 2, program, 0, 0) != 0:
     raise OSError(ctypes.get_errno(), "no filter")
 os.execv(sys.argv[2], sys.argv[2:])
 """
-MINCORE = {"x86_64": 27, "aarch64": 232}
+NUMBERS = {"x86_64": {"mincore": 27, "sendfile": 40}, "aarch64": {"mincore": 232, "sendfile": 71}}
 
 
-@unittest.skipUnless(platform.machine() in MINCORE, "mincore's number is not known here")
+@unittest.skipUnless(platform.machine() in NUMBERS, "the numbers of system calls are not known here")
 class Filtered(unittest.TestCase):
-    """Filters of system calls, as systemd's @system-service, may leave mincore out."""
+    """Filters of system calls, as systemd's @system-service, may leave some out."""
 
-    def test_what_is_on_disk_is_served_without_mincore(self):
+    def what_is_on_disk_is_served_without(self, name):
         server = Server()
         self.addCleanup(server.remove)
         plain = server.command
-        server.command = lambda: [sys.executable, "-c", FORBID, str(MINCORE[platform.machine()]), *plain()]
+        number = NUMBERS[platform.machine()][name]
+        server.command = lambda: [sys.executable, "-c", FORBID, str(number), *plain()]
         bodies = {f"/{size}": pattern(size) for size in (1, 5000, 3_000_000)}
         server.start()
         with server.connect() as client:
@@ -479,7 +480,13 @@ class Filtered(unittest.TestCase):
             for path, body in bodies.items():
                 self.assertEqual(client.get(path).body, body)
                 self.assertEqual(client.get(path, "Range: bytes=-1").body, body[-1:])
-        server.wait_log(r"mincore\(2\) is forbidden")
+        return server
+
+    def test_what_is_on_disk_is_served_without_mincore(self):
+        self.what_is_on_disk_is_served_without("mincore").wait_log(r"mincore\(2\) is forbidden")
+
+    def test_what_is_on_disk_is_served_without_sendfile(self):
+        self.what_is_on_disk_is_served_without("sendfile")
 
 
 if __name__ == "__main__":
