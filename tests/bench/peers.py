@@ -53,7 +53,7 @@ LIGHTTPD = """
 server.document-root = "{home}/files"
 server.port = {port}
 server.bind = "127.0.0.1"
-server.max-worker = 2
+server.max-worker = {workers}
 server.max-fds = 65536
 server.max-connections = 32768
 server.network-backend = "sendfile"
@@ -118,6 +118,10 @@ class Spillway:
             os.sched_setaffinity(0, everywhere)
         self.port, self.pid = self.server.port, self.server.process.pid
 
+    def store(self, path, body):
+        with self.server.connect() as client:
+            assert client.put("/" + path, body).status in (201, 204)
+
     def stop(self):
         self.server.remove()
 
@@ -144,6 +148,13 @@ class Process:
                     with open(os.path.join(home, "errors"), encoding="utf-8", errors="replace") as file:
                         raise RuntimeError(f"{command[0]} did not start: {file.read()[-500:]}") from None
                 time.sleep(0.05)
+
+    def store(self, path, body):
+        """For those who serve files."""
+        path = os.path.join(self.home, "files", path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(body)
 
     def stop(self):
         if self.process.poll() is None:
@@ -178,9 +189,10 @@ def nginx(home):
     return peer
 
 
-def lighttpd(home):
-    place, port = folder(home, "lighttpd"), free_port()
-    conf = write(os.path.join(place, "lighttpd.conf"), LIGHTTPD.format(home=place, port=port))
+def lighttpd(home, workers=2):
+    place, port = folder(home, f"lighttpd-{workers}"), free_port()
+    conf = write(os.path.join(place, "lighttpd.conf"),
+                 LIGHTTPD.format(home=place, port=port, workers=workers))
     peer = Process(place, [find("lighttpd"), "-D", "-f", conf], port)
     peer.name = "lighttpd"
     return peer

@@ -1,0 +1,40 @@
+"""memory.py - makes page cache of the memory that is free.
+
+On a server that has been up for a while nearly all memory is page cache, and what is written takes pages that were
+used before. Memory that is free is another thing on a virtual machine: its host may have taken it back, and to fetch
+it costs 2 ms a MiB here, five times as much as to receive, hash and store what goes into it. What is measured then is
+the host.
+"""
+
+import os
+
+KEEP_FREE = 1 << 30
+BLOCK = 1 << 20
+
+
+def free():
+    """Bytes that nothing uses."""
+    with open("/proc/meminfo", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("MemFree:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+class Filler:
+    """Reads a file of holes, on and on: nothing is read from the disk, and each page is taken once. QUICK: it does not."""
+
+    def __init__(self, home, quick=False):
+        self.quick = quick
+        self.file = open(os.path.join(home, "holes"), "w+b", buffering=0)
+        self.file.truncate(1 << 42)
+
+    def fill(self):
+        block = bytearray(BLOCK)
+        while not self.quick and free() > KEEP_FREE:
+            for _ in range(64):
+                self.file.readinto(block)
+
+    def close(self):
+        os.unlink(self.file.name)
+        self.file.close()
