@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
@@ -10,14 +11,18 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 
+#define LOOKS_MAX 8 /* at busy streams before one of them loses its place: joining is never slow */
+
 struct stream {
 	UT_hash_handle hh;
+	TAILQ_ENTRY(stream) link; /* while it is listed */
 	struct streams *streams;
 	bool listed;   /* in the table; else only its objects know of it */
-	unsigned refs; /* of objects; the table's mutex guards it and the rates */
+	unsigned refs; /* of objects; the table's mutex guards this and what follows */
+	int64_t used_ms;
 	int64_t sampled_received, sampled_sent, received_rate, sent_rate;
 	_Atomic int64_t counts[STREAM_COUNTS];
-	_Atomic int64_t received_ms, aborted_ms, playlist_ms, used_ms;
+	_Atomic int64_t received_ms, aborted_ms, playlist_ms;
 	char path[];
 };
 
@@ -27,11 +32,14 @@ struct recent {
 	int64_t ended_ms, took_ms;
 };
 
+TAILQ_HEAD(stream_list, stream);
+
 struct streams {
 	pthread_mutex_t lock; /* guards everything below */
 	struct stream *table;
-	size_t joined; /* references to streams, listed or not */
-	bool closed;   /* goes with the last of them */
+	struct stream_list by_use; /* the same; where nothing has happened for longest is first */
+	size_t joined;             /* references to streams, listed or not */
+	bool closed;               /* goes with the last of them */
 	int64_t sampled_ms;
 	struct recent recent[STREAMS_RECENT]; /* a ring */
 	unsigned newest;
@@ -45,6 +53,7 @@ streams_new(void)
 	if (streams == NULL)
 		return NULL;
 	pthread_mutex_init(&streams->lock, NULL);
+	TAILQ_INIT(&streams->by_use);
 	streams->sampled_ms = clock_mono_ms();
 	return streams;
 }
@@ -54,6 +63,7 @@ static void
 unlist(struct streams *streams, struct stream *stream)
 {
 	HASH_DEL(streams->table, stream);
+	TAILQ_REMOVE(&streams->by_use, stream, link);
 	stream->listed = false;
 	if (stream->refs == 0)
 		free(stream);
@@ -101,16 +111,25 @@ is_busy(const struct stream *stream)
 	return count_of(stream, STREAM_WRITERS) > 0 || count_of(stream, STREAM_READERS) > 0;
 }
 
+/* Something happens on STREAM, which is listed. Locked. */
+static void
+use(struct streams *streams, struct stream *stream, int64_t now)
+{
+	stream->used_ms = now;
+	TAILQ_REMOVE(&streams->by_use, stream, link);
+	TAILQ_INSERT_TAIL(&streams->by_use, stream, link);
+}
+
 /* Makes room in the table: where nothing has happened for longest, and nobody is at work. Locked. */
 static void
 unlist_one(struct streams *streams)
 {
-	struct stream *stream, *tmp, *idle = NULL;
+	struct stream *idle = TAILQ_FIRST(&streams->by_use);
 
-	HASH_ITER (hh, streams->table, stream, tmp)
-		if (idle == NULL || is_busy(idle) > is_busy(stream) ||
-		    (is_busy(idle) == is_busy(stream) && stream->used_ms < idle->used_ms))
-			idle = stream;
+	for (unsigned i = 0; i < LOOKS_MAX && is_busy(idle); i++) {
+		use(streams, idle, clock_mono_ms());
+		idle = TAILQ_FIRST(&streams->by_use);
+	}
 	unlist(streams, idle);
 }
 
@@ -131,10 +150,9 @@ add(struct streams *streams, const char *path, size_t length)
 		free(stream);
 		return NULL;
 	}
-	if (before == STREAMS_MAX) {
-		stream->used_ms = INT64_MAX; /* not this one */
+	TAILQ_INSERT_TAIL(&streams->by_use, stream, link);
+	if (before == STREAMS_MAX)
 		unlist_one(streams);
-	}
 	return stream;
 }
 
@@ -154,7 +172,7 @@ streams_join(struct streams *streams, const char *path)
 	if (stream != NULL) {
 		stream->refs++;
 		streams->joined++;
-		atomic_store_explicit(&stream->used_ms, clock_mono_ms(), memory_order_relaxed);
+		use(streams, stream, clock_mono_ms());
 	}
 	pthread_mutex_unlock(&streams->lock);
 	return stream;
@@ -241,7 +259,7 @@ streams_sample(struct streams *streams)
 		stream->sent_rate =
 			metric_rate(count_of(stream, STREAM_SENT), &stream->sampled_sent, ms);
 		if (is_busy(stream) || stream->received_rate > 0 || stream->sent_rate > 0)
-			stream->used_ms = now;
+			use(streams, stream, now);
 		else if (stream->refs == 0 && now - stream->used_ms > STREAMS_IDLE_MS)
 			unlist(streams, stream);
 	}

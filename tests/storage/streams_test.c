@@ -131,6 +131,50 @@ there_are_never_more_than_the_limit(void **state)
 }
 
 static void
+who_was_joined_lately_keeps_its_place(void **state)
+{
+	struct streams *streams = streams_new();
+	struct stream *stream;
+	char path[32];
+
+	(void)state;
+	for (unsigned i = 0; i < STREAMS_MAX; i++) {
+		snprintf(path, sizeof(path), "/%04u/x", i);
+		stream = streams_join(streams, path);
+		stream_leave(&stream);
+	}
+	stream = streams_join(streams, "/0000/y");
+	stream_leave(&stream);
+	stream = streams_join(streams, "/new/x");
+	stream_leave(&stream);
+	assert_true(look(streams, "/new/").found);
+	assert_true(look(streams, "/0000/").found);
+	assert_false(look(streams, "/0001/").found);
+	assert_int_equal(look(streams, NULL).count, STREAMS_MAX);
+	streams_free(&streams);
+}
+
+static void
+a_new_one_has_its_place_even_if_all_are_busy(void **state)
+{
+	struct streams *streams = streams_new();
+	struct stream *held[STREAMS_MAX + 1];
+	char path[32];
+
+	(void)state;
+	for (unsigned i = 0; i <= STREAMS_MAX; i++) {
+		snprintf(path, sizeof(path), "/%04u/x", i);
+		held[i] = streams_join(streams, path);
+		stream_add(held[i], STREAM_WRITERS, 1);
+	}
+	assert_true(look(streams, NULL).count == STREAMS_MAX);
+	assert_true(look(streams, "/0256/").found);
+	for (unsigned i = 0; i <= STREAMS_MAX; i++)
+		stream_leave(&held[i]);
+	streams_free(&streams);
+}
+
+static void
 without_memory_nothing_is_counted(void **state)
 {
 	struct streams *streams = streams_new();
@@ -209,6 +253,8 @@ main(void)
 		cmocka_unit_test(figures_stay_when_the_last_object_goes),
 		cmocka_unit_test(objects_may_outlive_the_store),
 		cmocka_unit_test(there_are_never_more_than_the_limit),
+		cmocka_unit_test(who_was_joined_lately_keeps_its_place),
+		cmocka_unit_test(a_new_one_has_its_place_even_if_all_are_busy),
 		cmocka_unit_test(without_memory_nothing_is_counted),
 		cmocka_unit_test(the_newest_uploads_are_remembered_newest_first),
 		cmocka_unit_test(rates_are_of_the_time_between_two_samples),
