@@ -23,6 +23,7 @@
 #define RESERVE_STEP ((uint64_t)16 << 20) /* preallocated at a time, */
 #define RESERVE_SHARE 16                  /* but no more than this part of the volume */
 #define SCAN_WINDOW ((size_t)64 * 1024)
+#define SCAN_PEEK ((size_t)1024) /* a record without its body, mostly */
 
 /* Offsets in the volume's header. */
 enum {
@@ -464,6 +465,8 @@ fill_window(struct volume_scan *scan, uint64_t position, size_t bytes)
 static int
 look(struct volume_scan *scan, uint64_t position, size_t length, const unsigned char **out)
 {
+	/* Behind a large record there is another one, most likely, whose body nobody looks at. */
+	size_t window = scan->strides ? SCAN_PEEK : SCAN_WINDOW;
 	uint64_t left;
 	int err = 0;
 
@@ -471,8 +474,10 @@ look(struct volume_scan *scan, uint64_t position, size_t length, const unsigned 
 		return -ENODATA;
 	if (position < scan->window_start ||
 	    position + length > scan->window_start + scan->window_length) {
+		if (window < length)
+			window = length;
 		left = scan->size - position;
-		err = fill_window(scan, position, left < SCAN_WINDOW ? (size_t)left : SCAN_WINDOW);
+		err = fill_window(scan, position, left < window ? (size_t)left : window);
 		if (err == -EIO) /* perhaps not of what is asked for */
 			err = fill_window(scan, position, length);
 	}
@@ -526,6 +531,8 @@ step_over(struct volume_scan *scan)
 	/* Behind a record whose padding is not there. */
 	if (scan->position >= scan->size)
 		return false;
+	if (scan->position % RECORD_BATCH == 0) /* no padding either */
+		scan->strides = false;
 	length = (size_t)(end - scan->position);
 	err = look(scan, scan->position, length, &bytes);
 
@@ -559,6 +566,7 @@ volume_scan_next(struct volume_scan *scan, struct record *record, uint64_t *body
 		if (err == 0) {
 			*body = scan->position + RECORD_HEADER_SIZE + record->name_length;
 			scan->position += record_span(record->name_length, record->body_length);
+			scan->strides = record->body_length >= SCAN_WINDOW - RECORD_BATCH;
 			scan->valid = round_up(scan->position, RECORD_BATCH);
 			return 1;
 		}

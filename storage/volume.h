@@ -11,6 +11,7 @@
 #ifndef SPILLWAY_STORAGE_VOLUME_H
 #define SPILLWAY_STORAGE_VOLUME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -111,6 +112,7 @@ struct volume_scan {
 	unsigned char *window;
 	uint64_t window_start;
 	size_t window_length;
+	bool strides; /* the last record was as large as the window */
 };
 
 /* Begins at POSITION, or at the first record when it is 0. 0 or -errno. */

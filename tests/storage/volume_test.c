@@ -192,6 +192,37 @@ what_was_appended_is_found_again(void **state)
 	assert_int_equal(volume_number(rig->volume), NUMBER);
 }
 
+/* Bytes that the next step of SCAN reads at most; it must find ID. */
+static size_t
+step(struct volume_scan *scan, uint64_t id)
+{
+	struct record record;
+	uint64_t body;
+
+	assert_int_equal(volume_scan_next(scan, &record, &body), 1);
+	assert_int_equal(record.id, id);
+	return scan->window_length;
+}
+
+static void
+a_walk_reads_little_of_bodies_that_are_large(void **state)
+{
+	struct rig *rig = *state;
+	struct volume_scan scan;
+
+	for (uint64_t id = 1; id <= 6; id++) {
+		add(rig, id, NULL, id == 5 ? 10 : 100000);
+		if (id % 2 == 0) /* so that there is padding, too */
+			write_batch(rig);
+	}
+	assert_int_equal(volume_scan_begin(rig->volume, 0, &scan), 0);
+	step(&scan, 1);
+	for (uint64_t id = 2; id <= 5; id++)
+		assert_true(step(&scan, id) <= RECORD_BATCH);
+	step(&scan, 6);
+	volume_scan_end(&scan);
+}
+
 static void
 every_batch_begins_on_its_boundary_and_ends_within_the_size(void **state)
 {
@@ -425,6 +456,7 @@ main(void)
 #define RULE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		RULE(what_was_appended_is_found_again),
+		RULE(a_walk_reads_little_of_bodies_that_are_large),
 		RULE(every_batch_begins_on_its_boundary_and_ends_within_the_size),
 		RULE(no_append_changes_what_is_there),
 		RULE(what_is_torn_off_a_batch_is_stepped_over),
