@@ -10,8 +10,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
+#include "base/hash.h"
 #include "storage/inspect.h"
 #include "storage/replay.h"
 #include "storage/store_internal.h"

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <xxhash.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "storage/replay_batch.h"
 #include "storage/store_internal.h"

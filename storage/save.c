@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "storage/batch.h"
 #include "storage/store_internal.h"
 
@@ -57,6 +58,14 @@ name_of(const struct object *object, struct record *record)
 		memcpy(name->etag, object->etag, sizeof(name->etag));
 }
 
+/* Whether LENGTH bytes behind save->taken are the whole object, whose hash its writer has. */
+static bool
+is_hashed(const struct save *save, uint64_t length)
+{
+	return save->is_ended && save->end == SAVE_FINISHED && save->taken == 0 &&
+	       length == object_status(save->object).length;
+}
+
 /* Refers to LENGTH bytes of the tail behind save->taken. Returns the number of iovecs, and the
  * bytes' hash. */
 static unsigned
@@ -65,6 +74,7 @@ collect_body(struct save *save, uint64_t length, struct iovec *iov, XXH3_state_t
 {
 	struct object *object = save->object;
 	uint64_t offset = save->taken, end = offset + length;
+	bool hashed = is_hashed(save, length);
 	unsigned n = 0;
 
 	XXH3_64bits_reset(state);
@@ -78,11 +88,12 @@ collect_body(struct save *save, uint64_t length, struct iovec *iov, XXH3_state_t
 		CHECK(save->block != NULL);
 		size = tail_bytes(&object->tail, save->block, offset, (size_t)(end - offset),
 				  &bytes);
-		XXH3_64bits_update(state, bytes, size);
+		if (!hashed)
+			XXH3_64bits_update(state, bytes, size);
 		iov[n++] = (struct iovec){bytes, size};
 		offset += size;
 	}
-	*hash = XXH3_64bits_digest(state);
+	*hash = hashed ? save->hash : XXH3_64bits_digest(state);
 	return n;
 }
 

@@ -58,6 +58,7 @@ struct save {
 	_Atomic bool urgent;            /* its writer waits for room: any piece is worth a write */
 	struct letter ended;            /* posted once, last */
 	enum save_end end;              /* set before ended is posted; read after */
+	uint64_t hash;                  /* XXH3-64 of all bytes; set with SAVE_FINISHED */
 	struct writer_receipt *receipt; /* set with SAVE_FINISHED */
 
 	/* The persister's own. */

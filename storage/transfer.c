@@ -2,8 +2,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <xxhash.h>
 
+#include "base/hash.h"
 #include "base/metrics.h"
 #include "storage/copy.h"
 #include "storage/reclaim_internal.h"

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "storage/object_internal.h"

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "storage/handover.h"
 #include "storage/hold.h"
 #include "storage/save.h"
@@ -418,6 +419,7 @@ writer_finish(struct writer **writerp, struct writer_receipt *receipt)
 	XXH128_canonicalFromHash(&etag, XXH3_128bits_digest(writer->hash));
 	memcpy(object->etag, etag.digest, sizeof(object->etag));
 	memcpy(receipt->etag, etag.digest, sizeof(receipt->etag));
+	save->hash = XXH3_64bits_digest(writer->hash); /* of the same state */
 	receipt->stale = false;
 	if (writer->keep_hash) {
 		object->hash = writer->hash;
