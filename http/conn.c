@@ -246,6 +246,7 @@ on_close(struct evhttp_connection *evcon, void *arg)
 	if (conn->state == CONN_BUSY && (gone != NULL || !conn->replied))
 		transport_cut(conn);
 	transport_close(conn);
+	direct_stop_reading(conn);
 	bufferevent_disable(conn->bev, EV_READ | EV_WRITE);
 	if (conn->lingering_close)
 		start_linger(conn);

@@ -57,8 +57,9 @@ struct conn {
 	bool has_ticket;                 /* to resume its session of TLS with */
 	struct evhttp_connection *evcon; /* from its first request on */
 	struct evhttp_request *evreq;    /* while BUSY, unless the reply is direct */
-	struct event *linger;            /* while LINGER */
-	uint64_t dropped;                /* bytes read for nothing: this body, or lingering */
+	struct event *heads;  /* reads them instead of bev, if the last reply was direct */
+	struct event *linger; /* while LINGER */
+	uint64_t dropped;     /* bytes read for nothing: this body, or lingering */
 
 	/* The request; the framer fills it in. */
 	char *text;         /* the head, or what there is of it */

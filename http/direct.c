@@ -140,6 +140,65 @@ direct_start(struct conn *conn, int code, const char *phrase, struct direct_head
 	head->pieces[1].iov_len = worker->fields_length + 2;
 }
 
+/* For what the framer gave to evhttp, if it did. */
+static void
+tell_evhttp(struct conn *conn)
+{
+	if (evbuffer_get_length(bufferevent_get_input(conn->bev)) > 0)
+		bufferevent_trigger(conn->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS);
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *conn = arg;
+	struct evbuffer *input = bufferevent_get_input(conn->bev);
+	struct iovec scratch = {conn->worker->scratch, WORKER_SCRATCH};
+	ssize_t n = (what & EV_READ) != 0 ? transport_read(conn, &scratch, 1) : -ETIMEDOUT;
+	int rc;
+
+	(void)fd;
+	if (n == -EAGAIN)
+		return;
+	if (n < 0) {
+		conn_cut(conn);
+		return;
+	}
+	evbuffer_unfreeze(input, 0);
+	rc = evbuffer_add(input, scratch.iov_base, (size_t)n); /* for the framer, which is called */
+	evbuffer_freeze(input, 0);
+	if (rc != 0)
+		conn_cut(conn);
+	else
+		tell_evhttp(conn);
+}
+
+/* Heads are read here from now on, and no more by the bufferevent. */
+static void
+start_reading(struct conn *conn)
+{
+	struct timeval idle = worker_timeval(conn->worker->settings->ingest_idle_ms);
+
+	if (conn->heads == NULL)
+		conn->heads = event_new(conn->worker->base, conn_fd(conn), EV_READ | EV_PERSIST,
+					on_readable, conn);
+	/* In this order epoll need not be told. */
+	if (conn->heads != NULL && event_add(conn->heads, &idle) == 0)
+		bufferevent_disable(conn->bev, EV_READ);
+	else
+		bufferevent_enable(conn->bev, EV_READ);
+}
+
+void
+direct_stop_reading(struct conn *conn)
+{
+	if (conn->heads == NULL)
+		return;
+	bufferevent_enable(conn->bev, EV_READ); /* first, as above */
+	event_free(conn->heads);
+	conn->heads = NULL;
+}
+
 void
 direct_pause(struct conn *conn)
 {
@@ -151,6 +210,8 @@ direct_pause(struct conn *conn)
 	bufferevent_getcb(conn->bev, &conn->paused_readcb, NULL, &eventcb, &arg);
 	bufferevent_setcb(conn->bev, NULL, NULL, eventcb, arg);
 	bufferevent_disable(conn->bev, EV_READ);
+	if (conn->heads != NULL)
+		event_del(conn->heads);
 }
 
 void
@@ -160,16 +221,20 @@ direct_end(struct conn *conn)
 	void *arg;
 
 	if (!conn->paused) {
+		if (conn->heads == NULL && conn->ssl == NULL)
+			start_reading(conn);
 		conn_next(conn);
 		return;
 	}
 	conn->paused = false;
 	bufferevent_getcb(conn->bev, NULL, NULL, &eventcb, &arg);
 	bufferevent_setcb(conn->bev, conn->paused_readcb, NULL, eventcb, arg);
-	bufferevent_enable(conn->bev, EV_READ);
+	if (conn->ssl == NULL)
+		start_reading(conn);
+	else
+		bufferevent_enable(conn->bev, EV_READ);
 	conn_next(conn);
-	/* For evhttp, if the next request is there and is for it. */
-	bufferevent_trigger(conn->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS);
+	tell_evhttp(conn);
 }
 
 /* What a reply is short of, since the client's socket did not take it at once. */

@@ -8,6 +8,11 @@
  * request after all, with the fields that were added so far. A reply that began and waits for the socket, or for
  * its next bytes, stays direct.
  *
+ * On a plain socket the heads behind a direct reply are read here, too, until one is evhttp's: libevent asks how many
+ * bytes there are before each read, and evhttp looks at what the framer left, which is nothing.
+ *
+ * Deadlines: ingest_idle between requests, as the bufferevent has it.
+ *
  * The first request of a connection always goes through evhttp: before it nothing tells us of its end.
  *
  * Threads  the worker's. One request has no reply yet and is direct: it is on the stack.
@@ -53,6 +58,9 @@ void direct_start(struct conn *conn, int code, const char *phrase, struct direct
 
 /* All of the reply went out; nobody is attached. */
 void direct_end(struct conn *conn);
+
+/* Heads are the bufferevent's to read again. */
+void direct_stop_reading(struct conn *conn);
 
 /* For conn_attach: a direct reply waits for the socket. What the client sends meanwhile is not looked at. */
 void direct_pause(struct conn *conn);

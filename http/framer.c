@@ -40,6 +40,7 @@ framer_hand_over(struct conn *conn)
 {
 	const char *text = stand_in(conn);
 
+	direct_stop_reading(conn);
 	evbuffer_prepend(bufferevent_get_input(conn->bev), text, strlen(text));
 }
 

@@ -1,7 +1,7 @@
 /* transport.h - how bytes get from and to a client: the one place that knows plain sockets from TLS.
  *
- * Heads are received and lists sent by the bufferevent. Bodies are received, and objects and small replies sent, past its
- * buffers: by readv(2), sendmsg(2) and sendfile(2), or by OpenSSL straight from and to the memory they are in. What lies in the buffers goes first: input before transport_read, output
+ * Most heads are received and lists sent by the bufferevent. Bodies are received, and objects and small replies sent, past
+ * its buffers: by readv(2), sendmsg(2) and sendfile(2), or by OpenSSL straight from and to the memory they are in. What lies in the buffers goes first: input before transport_read, output
  * before transport_send.
  *
  * Of TLS, three things are contained here. OpenSSL may hold bytes that the socket does not show any more; so who

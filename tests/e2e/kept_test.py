@@ -137,6 +137,44 @@ class Kept(Case):
         client.expect_closed()
 
 
+class Limits(Case):
+    """What bounds a connection bounds it also when its last reply was direct."""
+
+    CONFIG = "ingest_idle = 1s\nhead_timeout = 300ms\n"
+
+    def kept(self):
+        self.put(self.path("a"), b"x")
+        client = self.connect()
+        for _ in range(3):
+            self.assertEqual(client.get(self.path("a")).body, b"x")
+        return client
+
+    def test_silence_ends_it(self):
+        self.kept().expect_closed()
+
+    def test_half_a_head_is_408(self):
+        client = self.kept()
+        client.send(b"GET / HTTP/1.1\r\n")
+        self.assertEqual(client.read_reply().status, 408)
+        client.expect_closed()
+
+    def test_requests_keep_it(self):
+        client = self.kept()
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            self.assertEqual(client.get(self.path("a")).body, b"x")
+            time.sleep(0.1)  # it is silence that is tested
+
+    def test_the_clients_end_is_seen(self):
+        client = self.kept()
+        client.sock.shutdown(1)
+        client.expect_closed()
+        client = self.kept()
+        client.send(b"GET ")
+        client.sock.shutdown(1)
+        client.expect_closed()
+
+
 class Stuck(Case):
     CONFIG = "send_timeout = 500ms\n"
 

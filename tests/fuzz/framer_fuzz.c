@@ -61,6 +61,12 @@ direct_begin(struct conn *conn)
 	answer(conn);
 }
 
+void
+direct_stop_reading(struct conn *conn)
+{
+	CHECK(conn->state == CONN_BUSY);
+}
+
 static void
 next(struct conn *conn)
 {
