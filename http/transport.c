@@ -18,7 +18,8 @@
 #define INPUT_MAX 65536             /* bytes that wait in the input of a busy connection */
 #define WRITE_MAX ((size_t)1 << 20) /* bytes of one write; libevent's 16 KiB cost half the speed */
 #define RECORD_MAX ((size_t)16384)  /* bytes of one record of TLS */
-#define RUNS_MAX 16                 /* pieces of a buffer that are looked at at a time */
+#define PAGE 4096
+#define RUNS_MAX 16 /* pieces of a buffer that are looked at at a time */
 
 _Static_assert(RECORD_MAX <= WORKER_SCRATCH, "a record fits into the scratch");
 
@@ -360,15 +361,24 @@ send_file(int fd, struct iovec *iov, int count, size_t wanted, int file, off_t o
 ssize_t
 transport_send_mapped(struct conn *conn, struct iovec *iov, int count, int file, off_t offset)
 {
-	size_t before = 0;
+	size_t before = 0, length, lead;
+	struct iovec *last;
+	ssize_t n;
 
 	if (file < 0 || conn->ssl != NULL ||
 	    atomic_load_explicit(&no_sendfile, memory_order_relaxed))
 		return transport_send(conn, iov, count);
-	for (int i = 0; i < count - 1; i++)
+	last = &iov[count - 1];
+	length = last->iov_len;
+	/* What is in front of a page goes with the rest of the head: sendfile moves sixteen pages at a time. */
+	lead = count > 1 && length > PAGE ? (size_t)-offset % PAGE : 0;
+	last->iov_len = lead;
+	for (int i = 0; i < count; i++)
 		before += iov[i].iov_len;
-	return send_file(conn_fd(conn), iov, count - 1, before, file, offset,
-			 iov[count - 1].iov_len);
+	n = send_file(conn_fd(conn), iov, lead > 0 ? count : count - 1, before, file,
+		      offset + (off_t)lead, length - lead);
+	last->iov_len = length;
+	return n;
 }
 
 ssize_t
