@@ -231,6 +231,17 @@ class Several(Case):
         self.assertEqual([part[4] for part in parts],
                          [body[4000000:], body[:100], body[2000000:3000000]])
 
+    def test_a_range_may_begin_and_end_anywhere_in_a_page(self):
+        body = pattern(200_000)
+        self.put(self.path("a"), body)
+        self.server.stop()
+        self.server.start()
+        client = self.connect()
+        for first in range(0, 8192, 273):
+            for length in (16383, 16384, 16385, 20480, 65536, 70001):
+                reply = client.get(self.path("a"), f"Range: bytes={first}-{first + length - 1}")
+                self.assertEqual(reply.body, body[first:first + length])
+
     def test_what_selects_nothing_is_left_out(self):
         self.put(self.path("a"), b"0123456789")
         reply = self.get(self.path("a"), "Range: bytes=2-3,50-60")
