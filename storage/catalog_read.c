@@ -140,10 +140,15 @@ struct page {
 	MDB_cursor *cursor;
 	const char *prefix, *after; /* after: NULL, or rows up to it are left out */
 	size_t prefix_length, after_length;
-	size_t left; /* rows that may still be visited */
+	size_t left;      /* rows that may still be visited */
+	const char *leaf; /* LMDB's page that the last row is in */
 	int (*visit)(void *arg, const struct catalog_row *row);
 	void *arg;
 };
+
+/* Of memory, as is usual: on a machine that is different this costs time and nothing else. Into L1, a list of
+ * a million took a third longer than into L2. */
+enum { LEAF_BYTES = 4096, LINE_BYTES = 64, PREFETCH_L2 = 2 };
 
 enum { PAGE_FULL = 1, PAGE_END = 2 }; /* instead of an error: why the walk stops */
 
@@ -168,6 +173,7 @@ show(struct page *page, const struct entry_row *row, int *answer)
 	if (page->after != NULL &&
 	    compare_bytes(name->path, name->path_length, page->after, page->after_length) <= 0)
 		return 0;
+	page->after = NULL; /* what follows sorts after it, too */
 	if (name->path_length < page->prefix_length ||
 	    memcmp(name->path, page->prefix, page->prefix_length) != 0)
 		return compare_bytes(name->path, name->path_length, page->prefix,
@@ -243,6 +249,20 @@ show_long(struct page *page, MDB_val *key, MDB_val *value, int *answer)
 	return stop != 0 ? stop : err;
 }
 
+/* In a leaf, from its end down, rows lie in the order in which they came, so that each would be a wait for
+ * memory of its own. It is one wait when the whole leaf is asked for at its first row. */
+static void
+fetch_leaf(struct page *page, const MDB_val *key)
+{
+	const char *leaf = (const char *)key->mv_data - (uintptr_t)key->mv_data % LEAF_BYTES;
+
+	if (leaf == page->leaf)
+		return;
+	page->leaf = leaf;
+	for (size_t left = LEAF_BYTES; left > 0; left -= LINE_BYTES)
+		__builtin_prefetch(leaf + left - LINE_BYTES, 0, PREFETCH_L2);
+}
+
 /* Walks over the rows from START on. 0 or -ENOENT at the end, PAGE_* or -errno. */
 static int
 walk(struct page *page, const char *start, size_t length, int *answer)
@@ -261,6 +281,7 @@ walk(struct page *page, const char *start, size_t length, int *answer)
 			err = show_long(page, &key, &value, answer);
 			continue;
 		}
+		fetch_leaf(page, &key);
 		err = decode(&key, &value, &row);
 		if (err == 0)
 			err = show(page, &row, answer);

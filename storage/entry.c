@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#define XXH_INLINE_ALL /* keys and values are short, and calls to the library a part of their cost */
 #include <xxhash.h>
 
 #include "base/bytes.h"

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "storage/entry.h"
 #include "storage/store_internal.h"
 
 /* A path whose state the catalog may not have yet, as it was when the listing began. */
@@ -17,16 +18,25 @@ struct change {
 struct listing {
 	struct store *store;
 	char *prefix;
-	char *position;          /* the last path that was dealt with, or NULL */
 	struct change **changes; /* by path */
 	size_t nchanges, next_change;
 	bool begun;
+	char position[ENTRY_STRINGS_MAX + 1]; /* the last path that was dealt with; empty: none */
 	/* the strings of the present page; rows hold offsets until it is complete */
 	char *text;
 	size_t text_used, text_size;
 	struct listing_page *page;
 	int err;
 };
+
+/* Remembers that everything up to PATH was dealt with. */
+static void
+advance(struct listing *listing, const char *path, size_t length)
+{
+	CHECK(length < sizeof(listing->position));
+	memcpy(listing->position, path, length);
+	listing->position[length] = '\0';
+}
 
 int
 listing_open(struct store *store, const char *prefix, const char *after, struct listing **out)
@@ -37,12 +47,12 @@ listing_open(struct store *store, const char *prefix, const char *after, struct 
 		return -ENOMEM;
 	listing->store = store;
 	listing->prefix = strdup(prefix);
-	if (after != NULL)
-		listing->position = strdup(after);
-	if (listing->prefix == NULL || (after != NULL && listing->position == NULL)) {
+	if (listing->prefix == NULL) {
 		listing_close(&listing);
 		return -ENOMEM;
 	}
+	if (after != NULL)
+		advance(listing, after, strlen(after));
 	*out = listing;
 	return 0;
 }
@@ -59,7 +69,6 @@ listing_close(struct listing **listingp)
 		free(listing->changes[i]);
 	free(listing->changes);
 	free(listing->prefix);
-	free(listing->position);
 	free(listing->text);
 	free(listing);
 }
@@ -113,7 +122,7 @@ static bool
 wanted(const struct listing *listing, const char *path)
 {
 	return strncmp(path, listing->prefix, strlen(listing->prefix)) == 0 &&
-	       (listing->position == NULL || strcmp(path, listing->position) > 0);
+	       strcmp(path, listing->position) > 0;
 }
 
 static int
@@ -185,20 +194,6 @@ relocate(struct listing *listing)
 		row->path = listing->text + (uintptr_t)row->path;
 		row->type = listing->text + (uintptr_t)row->type;
 	}
-}
-
-/* Remembers that everything up to PATH was dealt with. */
-static void
-advance(struct listing *listing, const char *path, size_t length)
-{
-	char *position = strndup(path, length);
-
-	if (position == NULL) {
-		listing->err = -ENOMEM;
-		return;
-	}
-	free(listing->position);
-	listing->position = position;
 }
 
 /* Puts a change into the page, unless it is a deletion. */
@@ -283,18 +278,13 @@ visit_row(void *arg, const struct catalog_row *row)
 static int
 walk_catalog(struct listing *listing, bool *more)
 {
-	char *after = NULL;
+	char after[sizeof(listing->position)];
 	int err;
 
-	if (listing->position != NULL) {
-		after = strdup(listing->position);
-		if (after == NULL)
-			return -ENOMEM;
-	}
+	memcpy(after, listing->position, strlen(listing->position) + 1);
 	err = catalog_list(listing->store->catalog, listing->prefix, after, LISTING_PAGE, visit_row,
 			   listing, more);
 	doubt_note(listing->store, err);
-	free(after);
 	return err;
 }
 

@@ -44,8 +44,8 @@ struct listing_page {
 	struct listing_row rows[LISTING_PAGE]; /* out: valid until the next page or close */
 };
 
-/* Begins a listing of paths that start with PREFIX ("/" or longer) and sort after AFTER (or NULL for
- * all). Both are copied. 0 or -ENOMEM. */
+/* Begins a listing of paths that start with PREFIX ("/" or longer) and sort after AFTER (a path, or NULL
+ * for all). Both are copied. 0 or -ENOMEM. */
 int listing_open(struct store *store, const char *prefix, const char *after, struct listing **out);
 
 /* Makes the next page; PAGE->letter is delivered when it is there. One page at a time. */
