@@ -96,16 +96,17 @@ skip_empty_lines(struct evbuffer *input)
 	return n == 2 || (n == 1 && two[0] != '\r');
 }
 
-static void
+/* False if it could do nothing, or wants more. */
+static bool
 read_head(struct conn *conn, struct evbuffer *input)
 {
 	size_t before, added = 0, end = 0;
 	enum head_verdict verdict;
 
 	if (conn->text_length == 0 && !skip_empty_lines(input))
-		return;
+		return false;
 	if (evbuffer_get_length(input) == 0)
-		return;
+		return false;
 	if (conn->deadline_ms == 0)
 		conn_expect_head(conn);
 	before = conn->text_length;
@@ -114,13 +115,14 @@ read_head(struct conn *conn, struct evbuffer *input)
 		verdict = head_scan(conn->text, conn->text_length, &conn->scanned, &end);
 	if (verdict == HEAD_MORE) {
 		evbuffer_drain(input, added);
-		return;
+		return false;
 	}
 	if (verdict == HEAD_OK) {
 		evbuffer_drain(input, end - before);
 		verdict = head_parse(conn->text, end, &conn->head);
 	}
 	dispatch(conn, verdict);
+	return true;
 }
 
 static void
@@ -151,19 +153,15 @@ void
 framer_run(struct conn *conn)
 {
 	struct evbuffer *input = bufferevent_get_input(conn->bev);
-	size_t before;
 
 	if (conn->framing)
 		return; /* our own draining and prepending */
 	conn->framing = true;
 	if (conn->state == CONN_SKIP)
 		skip_body(conn, input);
-	/* After a direct reply the next head may be there. */
-	do {
-		before = evbuffer_get_length(input);
-		if (conn->state == CONN_HEAD)
-			read_head(conn, input);
-	} while (conn->state == CONN_HEAD && evbuffer_get_length(input) < before);
+	/* After a direct reply the next head may be there, and conn_next may have added to the input. */
+	while (conn->state == CONN_HEAD && read_head(conn, input))
+		;
 	conn->framing = false;
 }
 

@@ -105,6 +105,16 @@ class Kept(Case):
         self.assertEqual(client.read_reply("LIST").body, target + b"\n")
         self.assertEqual(client.get("/none").status, 404)
 
+    def test_more_requests_at_once_than_one_read_takes(self):
+        """Of TLS, libevent reads a part of a record; the rest comes when the first reply is made."""
+        self.put(self.path("a"), b"x")
+        client = self.connect()
+        client.get(self.path("a"))
+        client.send(b"GET %s HTTP/1.1\r\nHost: t\r\n\r\n" % self.path("a").encode() * 250)
+        for _ in range(250):
+            self.assertEqual(client.read_reply().body, b"x")
+        self.assertEqual(client.get("/none").status, 404)
+
     def test_a_reply_that_began_waits_for_the_disk(self):
         """After a start each extent is read and verified before its bytes are sent: the first one is, the next are not."""
         body = pattern(BIG)
