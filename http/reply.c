@@ -266,6 +266,7 @@ reply_text(struct conn *conn, int code, const char *reason)
 	if (body == NULL || evbuffer_add_printf(body, "%s\n", reason) < 0) {
 		if (body != NULL)
 			evbuffer_free(body);
+		reply_header(conn, "Content-Length", "0");
 		reply_empty(conn, code);
 		return;
 	}

@@ -353,8 +353,9 @@ send_file(int fd, struct iovec *iov, int count, size_t wanted, int file, off_t o
 		atomic_store_explicit(&no_sendfile, true, memory_order_relaxed);
 		errno = EAGAIN;
 	}
-	/* No bytes, and no error: the file is shorter than it was. */
-	n = n == 0 ? -EPIPE : result(n);
+	if (n == 0 || errno == EIO)
+		return -EIO; /* it is shorter than it was, or can't be read */
+	n = result(n);
 	return n == -EAGAIN && before > 0 ? before : n;
 }
 
@@ -421,6 +422,14 @@ transport_flush(struct conn *conn)
 		return true;
 	/* What OpenSSL was asked to write before, only libevent can ask again. */
 	return conn->ssl == NULL && flush_plain(conn, output);
+}
+
+void
+transport_mute(struct conn *conn)
+{
+	/* Of TLS, nobody else sends the record that may be in there, or comes. */
+	if (conn->ssl == NULL && evbuffer_get_length(bufferevent_get_output(conn->bev)) == 0)
+		bufferevent_disable(conn->bev, EV_WRITE);
 }
 
 /* ---- the end ---- */

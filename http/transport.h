@@ -43,7 +43,7 @@ void transport_bound_input(struct conn *conn);
 ssize_t transport_send(struct conn *conn, struct iovec *iov, int count);
 
 /* The same when the last piece lies in FILE at OFFSET, too: a plain socket is given the file's pages instead of a
- * copy. FILE may be -1. */
+ * copy. FILE may be -1. -EIO if it has no such bytes. */
 ssize_t transport_send_mapped(struct conn *conn, struct iovec *iov, int count, int file,
 			      off_t offset);
 
@@ -55,6 +55,10 @@ void transport_say(struct conn *conn, const char *text, size_t length);
 
 /* Tries to send what is queued. True when nothing is left. */
 bool transport_flush(struct conn *conn);
+
+/* Who waits for the socket by himself, with nothing queued: the bufferevent does not wait any more, whose time would be
+ * over first. */
+void transport_mute(struct conn *conn);
 
 /* The descriptor, if what is sent needs nothing else of CONN and is never queued: a plain socket. Else -1. Who sends
  * to thousands has it at hand, and leaves their connections alone. */

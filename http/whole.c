@@ -129,6 +129,7 @@ block(struct whole *whole)
 
 	attach(whole);
 	object_cursor_reset(&whole->cursor);
+	transport_mute(whole->conn);
 	whole->state = WHOLE_BLOCKED;
 	event_assign(&whole->writable, whole->worker->base, conn_fd(whole->conn), EV_WRITE,
 		     on_writable, whole);
@@ -185,7 +186,8 @@ next_part(struct whole *whole)
 		whole->end = multi->parts[whole->texts].end;
 	}
 	whole->texts++;
-	count(whole, length);
+	if (whole->begun) /* else it may never be sent */
+		count(whole, length);
 	return add_lead(whole, text, length);
 }
 
@@ -234,6 +236,8 @@ gather(struct whole *whole, struct pieces *pieces)
 	if (!whole->begun) {
 		reply_body_start(whole->conn, whole->code, &pieces->head);
 		whole->begun = true;
+		if (whole->lead != NULL)
+			count(whole, evbuffer_get_length(whole->lead));
 		for (unsigned i = 0; i < DIRECT_HEAD_PIECES; i++)
 			add_piece(pieces, pieces->head.pieces[i]);
 	}
