@@ -18,6 +18,12 @@
 static FILE *story;
 static struct bufferevent *bev;
 static bool reading; /* the body of an upload */
+static struct {
+	const uint8_t *data;
+	size_t length; /* bytes */
+	size_t stride; /* bytes that come at a time */
+	bool eager;    /* more come before the framer looks again, as of a record of TLS */
+} source;
 
 static void answer(struct conn *conn);
 
@@ -68,6 +74,19 @@ direct_stop_reading(struct conn *conn)
 }
 
 static void
+feed(void)
+{
+	size_t n = source.length < source.stride ? source.length : source.stride;
+
+	const uint8_t *data = source.data;
+
+	/* First, for the framer is called and may want the next ones. */
+	source.data += n;
+	source.length -= n;
+	CHECK(evbuffer_add(bufferevent_get_input(bev), data, n) == 0);
+}
+
+static void
 next(struct conn *conn)
 {
 	free(conn->text);
@@ -75,6 +94,8 @@ next(struct conn *conn)
 	conn->text_length = conn->scanned = 0;
 	conn->deadline_ms = 0;
 	conn->dropped = 0;
+	if (source.eager && source.length > 0)
+		feed();
 	conn_set_state(conn, body_done(&conn->body) ? CONN_HEAD : CONN_SKIP);
 	framer_run(conn);
 }
@@ -164,11 +185,13 @@ be_evhttp(struct conn *conn)
 		if (reading)
 			break; /* for more bytes */
 	}
+	/* Else evhttp would see it. */
+	CHECK(conn->state != CONN_HEAD || evbuffer_get_length(bufferevent_get_input(bev)) <= 1);
 }
 
-/* What becomes of DATA when it comes STRIDE bytes at a time. */
+/* What becomes of DATA when it comes STRIDE bytes at a time, or faster if it is EAGER. */
 static char *
-tell(const uint8_t *data, size_t length, size_t stride)
+tell(const uint8_t *data, size_t length, size_t stride, bool eager)
 {
 	struct conn conn = {.bev = bev, .state = CONN_HEAD};
 	struct evbuffer *input = bufferevent_get_input(bev);
@@ -179,9 +202,12 @@ tell(const uint8_t *data, size_t length, size_t stride)
 	story = open_memstream(&text, &size);
 	CHECK(story != NULL && entry != NULL);
 	reading = false;
-	for (size_t at = 0; at < length && conn.state != CONN_LINGER; at += stride) {
-		CHECK(evbuffer_add(input, data + at, length - at < stride ? length - at : stride) ==
-		      0);
+	source.data = data;
+	source.length = length;
+	source.stride = stride;
+	source.eager = eager;
+	while (source.length > 0 && conn.state != CONN_LINGER) {
+		feed();
 		be_evhttp(&conn);
 	}
 	if (conn.state == CONN_HEAD && conn.deadline_ms != 0) {
@@ -210,9 +236,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
 		/* A bufferevent lets nobody else add to its input. */
 		CHECK(evbuffer_unfreeze(bufferevent_get_input(bev), 0) == 0);
 	}
-	whole = tell(data, length, length + 1);
-	for (size_t i = 0; i < sizeof(strides) / sizeof(strides[0]); i++) {
-		char *cut = tell(data, length, strides[i]);
+	whole = tell(data, length, length + 1, false);
+	for (size_t i = 0; i < 2 * sizeof(strides) / sizeof(strides[0]); i++) {
+		char *cut = tell(data, length, strides[i / 2], i % 2 != 0);
 
 		CHECK(strcmp(whole, cut) == 0);
 		free(cut);
