@@ -42,7 +42,6 @@ struct conn {
 	TAILQ_ENTRY(conn) link; /* in the list of its state */
 	struct conn_list *list;
 	struct worker *worker;
-	bool admin;
 	struct conn *next_newcomer; /* in worker->newcomers */
 	struct crowd_peer *peer;    /* counted for its address */
 	bool address_known,
@@ -52,9 +51,10 @@ struct conn {
 	int64_t deadline_ms; /* mono: of the head, or of lingering */
 	struct bufferevent *bev;
 	int fd; /* conn_fd's: bev's, which is far away; negative before that was asked */
+	bool admin;
+	bool has_ticket;                 /* to resume its session of TLS with */
 	struct ssl_st *ssl;              /* transport.c's: bev's, or NULL for a plain socket */
 	struct tls_client client;        /* of conn_client_certificate */
-	bool has_ticket;                 /* to resume its session of TLS with */
 	struct evhttp_connection *evcon; /* from its first request on */
 	struct evhttp_request *evreq;    /* while BUSY, unless the reply is direct */
 	struct event *heads;  /* reads them instead of bev, if the last reply was direct */
@@ -68,16 +68,14 @@ struct conn {
 	struct head head;   /* points into text */
 	int64_t begun_us;   /* mono; when the head was complete */
 	enum head_verdict verdict;
-	struct body body;
 	bool framing;    /* the framer is at work on the input */
 	bool completing; /* evhttp ends a reply: it takes the next request when it is done with that */
+	struct body body;
 
 	struct access access;
 
 	/* The reply. */
-	bool direct; /* made at once, without evhttp so far; see direct.h */
-	bool paused; /* a direct one waits for the socket; evhttp's callback is put by: */
-	bufferevent_data_cb paused_readcb;
+	bool direct;          /* made at once, without evhttp so far; see direct.h */
 	bool continue_due;    /* the client waits for 100 Continue */
 	bool body_broken;     /* nobody can tell where the next request begins */
 	bool close_after;     /* decided when the reply's head is made */
@@ -85,6 +83,8 @@ struct conn {
 	bool replied;         /* evhttp has all of the reply and will free the request */
 	bool no_read_timeout; /* switched off for this reply */
 	bool lingering_close; /* the client may still be sending when we close */
+	bool paused; /* a direct reply waits for the socket; evhttp's callback is put by: */
+	bufferevent_data_cb paused_readcb;
 	void (*drained)(void *handler); /* of the last reply_chunk */
 
 	void (*gone)(void *handler); /* NULL when nobody is to be told */
