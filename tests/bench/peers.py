@@ -198,6 +198,15 @@ def lighttpd(home, workers=2):
     return peer
 
 
+def bare(home, size):
+    """No server, but the system calls that one can't do without (bare.c)."""
+    place, port = folder(home, f"bare-{size}"), free_port()
+    tool = os.path.join(os.environ.get("BENCH", "./tests/bench"), "bare")
+    peer = Process(place, [tool, "--port", str(port), "--size", str(size)], port)
+    peer.name = "bare loop"
+    return peer
+
+
 def varnish(home, backend):
     """An edge of BACKEND's port."""
     place, port = folder(home, f"varnish-{backend}"), free_port()

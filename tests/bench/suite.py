@@ -193,6 +193,18 @@ def one_worker(report, home, name, size, targets):
             peer.stop()
 
 
+def get_of_size(report, running, floor, size, name, targets):
+    try:
+        everybody = running + [floor]
+        row = report.row(f"GET {name}", "us of CPU", "requests/s", targets)
+        in_turns(report, row, {peer.name: lambda peer=peer: wrk(peer, f"/get/{size}.bin") for peer in everybody})
+        if size < MIB and report.has("h2load"):
+            row = report.row(f"GET {name}, {PACE} a second", "us of CPU", "requests/s", targets)
+            in_turns(report, row, {peer.name: lambda peer=peer: paced(peer, f"/get/{size}.bin") for peer in everybody})
+    finally:
+        floor.stop()
+
+
 def get(report, home):
     if not report.has("wrk"):
         return
@@ -210,15 +222,9 @@ def get(report, home):
         if report.has("varnishd"):
             running.append(peers.varnish(home, running[0].port))
         for size, name, targets in sizes:
-            row = report.row(f"GET {name}", "us of CPU", "requests/s", targets)
-            in_turns(report, row, {peer.name: lambda peer=peer, size=size: wrk(peer, f"/get/{size}.bin")
-                                   for peer in running})
+            get_of_size(report, running, peers.bare(home, size), size, name, targets)
             if size < MIB:
                 one_worker(report, home, name, size, targets)
-            if size < MIB and report.has("h2load"):
-                row = report.row(f"GET {name}, {PACE} a second", "us of CPU", "requests/s", targets)
-                in_turns(report, row, {peer.name: lambda peer=peer, size=size: paced(peer, f"/get/{size}.bin")
-                                       for peer in running})
     finally:
         for peer in reversed(running):
             peer.stop()
