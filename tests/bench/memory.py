@@ -8,7 +8,7 @@ the host.
 
 import os
 
-KEEP_FREE = 1 << 30
+STEP = 1 << 30
 BLOCK = 1 << 20
 
 
@@ -30,10 +30,12 @@ class Filler:
         self.file.truncate(1 << 42)
 
     def fill(self):
-        block = bytearray(BLOCK)
-        while not self.quick and free() > KEEP_FREE:
-            for _ in range(64):
+        """Until what is read takes the place of what was read before."""
+        block, left, before = bytearray(BLOCK), free(), 1 << 62
+        while not self.quick and left < before - STEP // 2:
+            for _ in range(STEP // BLOCK):
                 self.file.readinto(block)
+            before, left = left, free()
 
     def close(self):
         os.unlink(self.file.name)
