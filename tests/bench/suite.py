@@ -131,22 +131,30 @@ def scale(report, home):
 
 
 def waiting(report, home):
-    spillway = peers.Spillway(home)
-    edge = peers.varnish(home, spillway.port) if report.has("varnishd") else None
+    """Each time of a new server: one that had as many readers before has their memory."""
     row = report.row("4,096 readers that wait", "KiB each", "wakings/s", [(4.0, 1.0)])
 
     def measure(peer, **options):
         got = tool("waiting", port=peer.port, pid=peer.pid, rounds=seconds(25), **options)
         return (got["kib_each"], 1000 / got["wake_ms"],
                 f"all woken in {got['wake_ms']:.0f} ms, {got['wake_max_ms']:.0f} at worst")
+
+    def ours():
+        spillway = peers.Spillway(home)
+        try:
+            return measure(spillway)
+        finally:
+            spillway.stop()
+    in_turns(report, row, {"spillway": ours})
+    if not report.has("varnishd"):
+        return
+    spillway = peers.Spillway(home)
+    edge = peers.varnish(home, spillway.port)
     try:
-        in_turns(report, row, {"spillway": lambda: measure(spillway)})
-        if edge:
-            report.add(row, "Varnish, edge of it", *measure(edge, origin=spillway.port))
+        report.add(row, "Varnish, edge of it", *measure(edge, origin=spillway.port))
     finally:
-        for peer in (edge, spillway):
-            if peer:
-                peer.stop()
+        edge.stop()
+        spillway.stop()
 
 
 # ---- finished objects ----
