@@ -127,7 +127,12 @@ flush_plain(struct conn *conn, struct evbuffer *output)
 			break;
 	}
 	evbuffer_freeze(output, 1);
-	return evbuffer_get_length(output) == 0;
+	if (evbuffer_get_length(output) > 0)
+		return false;
+	/* Else it would still wait to see that; and its send_timeout, of which only evhttp hears, be over before that
+	 * of who waits for the socket from now on. */
+	bufferevent_disable(conn->bev, EV_WRITE);
+	return true;
 }
 
 /* ---- TLS ---- */
@@ -422,14 +427,6 @@ transport_flush(struct conn *conn)
 		return true;
 	/* What OpenSSL was asked to write before, only libevent can ask again. */
 	return conn->ssl == NULL && flush_plain(conn, output);
-}
-
-void
-transport_mute(struct conn *conn)
-{
-	/* Of TLS, nobody else sends the record that may be in there, or comes. */
-	if (conn->ssl == NULL && evbuffer_get_length(bufferevent_get_output(conn->bev)) == 0)
-		bufferevent_disable(conn->bev, EV_WRITE);
 }
 
 /* ---- the end ---- */

@@ -56,10 +56,6 @@ void transport_say(struct conn *conn, const char *text, size_t length);
 /* Tries to send what is queued. True when nothing is left. */
 bool transport_flush(struct conn *conn);
 
-/* Who waits for the socket by himself, with nothing queued: the bufferevent does not wait any more, whose time would be
- * over first. */
-void transport_mute(struct conn *conn);
-
 /* The descriptor, if what is sent needs nothing else of CONN and is never queued: a plain socket. Else -1. Who sends
  * to thousands has it at hand, and leaves their connections alone. */
 int transport_socket(struct conn *conn);

@@ -129,7 +129,6 @@ block(struct whole *whole)
 
 	attach(whole);
 	object_cursor_reset(&whole->cursor);
-	transport_mute(whole->conn);
 	whole->state = WHOLE_BLOCKED;
 	event_assign(&whole->writable, whole->worker->base, conn_fd(whole->conn), EV_WRITE,
 		     on_writable, whole);
