@@ -128,9 +128,15 @@ insert(struct volumes *volumes, const struct volumes_info *info, struct volume *
 	return 0;
 }
 
-/* Notes the volume file NAME, which was written before this run. */
+/* One moment, by both clocks. */
+struct moment {
+	int64_t wall_ms, mono_ms;
+};
+
+/* Notes the volume file NAME, which was written before this run. NOW is the same for all files: they keep the order
+ * in which they were written. */
 static int
-find_file(struct volumes *volumes, const char *name, uint32_t number)
+find_file(struct volumes *volumes, const char *name, uint32_t number, const struct moment *now)
 {
 	struct volumes_info info = {.number = number};
 	int64_t age_ms;
@@ -140,8 +146,8 @@ find_file(struct volumes *volumes, const char *name, uint32_t number)
 	if (fstatat(volumes->dirfd, name, &st, 0) != 0)
 		return -errno;
 	info.bytes = (uint64_t)st.st_blocks * 512;
-	age_ms = clock_wall_ms() - (int64_t)st.st_mtim.tv_sec * 1000;
-	info.used_ms = clock_mono_ms() - (age_ms > 0 ? age_ms : 0);
+	age_ms = now->wall_ms - (int64_t)st.st_mtim.tv_sec * 1000 - st.st_mtim.tv_nsec / 1000000;
+	info.used_ms = now->mono_ms - (age_ms > 0 ? age_ms : 0);
 	pthread_mutex_lock(&volumes->lock);
 	err = insert(volumes, &info, NULL);
 	pthread_mutex_unlock(&volumes->lock);
@@ -151,6 +157,7 @@ find_file(struct volumes *volumes, const char *name, uint32_t number)
 int
 volumes_enumerate(struct volumes *volumes, uint32_t **numbers, size_t *count)
 {
+	const struct moment now = {.wall_ms = clock_wall_ms(), .mono_ms = clock_mono_ms()};
 	int fd = openat(volumes->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	uint32_t *list = NULL;
@@ -184,7 +191,7 @@ volumes_enumerate(struct volumes *volumes, uint32_t **numbers, size_t *count)
 			list = more;
 		}
 		list[used++] = number;
-		err = find_file(volumes, entry->d_name, number);
+		err = find_file(volumes, entry->d_name, number, &now);
 		if (err != 0)
 			goto out;
 	}
@@ -340,12 +347,12 @@ volumes_list(struct volumes *volumes, struct volumes_info **list, size_t *count)
 	if (*list != NULL) {
 		HASH_ITER (hh, volumes->table, slot, tmp) {
 			struct volumes_info *info = &(*list)[n++];
-			int64_t read_ms =
-				slot->volume == NULL ? 0 : volume_last_read(slot->volume) * 1000;
+			int64_t read_s = slot->volume == NULL ? 0 : volume_last_read(slot->volume);
 
 			*info = slot->info;
-			if (read_ms > info->used_ms)
-				info->used_ms = read_ms;
+			/* What was written before the machine started has a time below zero. */
+			if (read_s > 0 && read_s * 1000 > info->used_ms)
+				info->used_ms = read_s * 1000;
 		}
 	}
 	pthread_mutex_unlock(&volumes->lock);

@@ -33,10 +33,10 @@ struct volumes {
 /* What is known of one volume file. */
 struct volumes_info {
 	uint32_t number;
-	bool active;     /* records are still appended to it */
-	uint64_t bytes;  /* that it takes on disk */
-	uint64_t end;    /* what was appended in this run lies before this; 0: nothing was */
-	int64_t used_ms; /* when it was last written or read, by the monotonic clock, coarsely */
+	bool active;    /* records are still appended to it */
+	uint64_t bytes; /* that it takes on disk */
+	uint64_t end;   /* what was appended in this run lies before this; 0: nothing was */
+	int64_t used_ms; /* last written or read, by the monotonic clock; below 0: before that began */
 };
 
 /* Opens (or creates) the folder "volumes" under DIRFD. 0 or -errno. */

@@ -141,6 +141,33 @@ drafts_are_removed_and_strangers_left_alone(void **state)
 	}
 }
 
+/* Which one is evicted first hangs on it, after a start too. */
+static void
+volumes_keep_their_age_over_restarts(void **state)
+{
+	static const struct timespec written[] = {{1000, 700000000}, {1000, 100000000}, {1002, 0}};
+	struct rig *rig = *state;
+	struct volumes_info *infos;
+	uint32_t *numbers;
+	char name[32];
+	size_t count;
+
+	for (size_t i = 0; i < 3; i++) {
+		const struct timespec times[2] = {written[i], written[i]};
+
+		snprintf(name, sizeof(name), "%010u.vol", (unsigned)create(rig));
+		assert_int_equal(utimensat(rig->volumes.dirfd, name, times, 0), 0);
+	}
+	restart(rig);
+	assert_int_equal(volumes_enumerate(&rig->volumes, &numbers, &count), 0);
+	free(numbers);
+	assert_int_equal(volumes_list(&rig->volumes, &infos, &count), 0);
+	assert_int_equal(count, 3);
+	assert_int_equal(infos[0].used_ms - infos[1].used_ms, 600);
+	assert_int_equal(infos[2].used_ms - infos[0].used_ms, 1300);
+	free(infos);
+}
+
 static void
 a_volume_is_opened_once_and_shared(void **state)
 {
@@ -225,6 +252,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		RULE(numbers_ascend_over_restarts),
 		RULE(drafts_are_removed_and_strangers_left_alone),
+		RULE(volumes_keep_their_age_over_restarts),
 		RULE(a_volume_is_opened_once_and_shared),
 		RULE(many_threads_may_open_and_create),
 	};
