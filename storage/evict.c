@@ -222,7 +222,7 @@ compare_used(const void *a, const void *b)
 	return x->number < y->number ? -1 : x->number > y->number;
 }
 
-/* Empties the volume that was not used for longest and can be. Whether there was one. */
+/* Empties the volume that was not used for longest and can be, but not the last victim again. Whether there was one. */
 static bool
 empty_coldest(struct reclaim *r, struct reclaim_survey *survey, bool may_copy)
 {
@@ -233,7 +233,8 @@ empty_coldest(struct reclaim *r, struct reclaim_survey *survey, bool may_copy)
 	if (order == NULL)
 		return false;
 	for (size_t i = 0; i < survey->count; i++)
-		if (reclaim_is_settled(&survey->volumes[i]) &&
+		if (survey->volumes[i].file.number != r->store->evict.victim &&
+		    reclaim_is_settled(&survey->volumes[i]) &&
 		    !reclaim_is_shunned(r, &survey->volumes[i]))
 			order[count++] = &survey->volumes[i];
 	qsort(order, count, sizeof(struct reclaim_volume *), compare_used);
@@ -300,7 +301,8 @@ evict_now(struct reclaim *r)
 	before = volumes_bytes(&r->store->volumes, &count);
 	drop_ballast(r);
 	for (unsigned tries = 0; tries < BURY_TRIES && !r->stopping; tries++) {
-		bool more = reclaim_bury_dead(r);
+		bool more = reclaim_bury_dead(r),
+		     another = tries % VICTIM_TRIES == VICTIM_TRIES - 1;
 
 		/* One that had only tombstones may come back as another one. */
 		if (r->buried > buried && ((found && evicts) || evict_may_store(r->store) ||
@@ -309,13 +311,14 @@ evict_now(struct reclaim *r)
 			return true;
 		}
 		/* What was buried was not enough, or something keeps the victim: another one. */
-		if (r->buried > buried || tries % VICTIM_TRIES == VICTIM_TRIES - 1)
+		if (r->buried > buried || another)
 			found = false;
 		buried = r->buried;
 		if (!found && !evicts) {
 			found = compact_in_need(r);
 		} else if (!found && reclaim_look(r, &survey) == 0) {
-			found = empty_coldest(r, &survey, false);
+			found = (!another && victim_waits(r->store, &survey)) ||
+				empty_coldest(r, &survey, false);
 			free(survey.volumes);
 		}
 		if (!found && !more)
