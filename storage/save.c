@@ -10,8 +10,6 @@
 #include "storage/batch.h"
 #include "storage/store_internal.h"
 
-#define SAVE_SHARE ((uint64_t)4 << 20) /* of one object in one batch: others want their turn */
-
 uint64_t
 save_unsaved(const struct save *save)
 {
@@ -163,8 +161,6 @@ save_take(struct save *save, struct batch *batch, XXH3_state_t *state, uint64_t 
 	bool finished = save->is_ended && save->end == SAVE_FINISHED;
 	uint64_t start = save->taken;
 
-	if (share > SAVE_SHARE)
-		share = SAVE_SHARE;
 	if (object_status(object).state == OBJECT_GONE)
 		return true;
 	settle_created(save);

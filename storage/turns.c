@@ -6,6 +6,7 @@
 
 #define SAVE_WITHIN_MS 750                /* a byte is due to be written after this */
 #define SAVE_EARLY_MS 500                 /* what is due so soon may come along with a batch */
+#define SAVE_SHARE ((uint64_t)4 << 20)    /* of a batch: one of several in a list */
 #define GROW_SHARE ((uint64_t)512 * 1024) /* of a batch: what nobody waits for, while others do */
 #define GROW_ITEMS (BATCH_ITEMS / 4)      /* the same */
 #define GROW_LATE_MS 250 /* what has been due for so long goes first: a second in all */
@@ -122,7 +123,8 @@ take_turns(struct turns *turns, enum save_place place, struct share share, struc
 {
 	struct save_list *list = &turns->lists[place];
 	struct save *last = TAILQ_LAST(list, save_list), *save, *next;
-	bool more = last != NULL;
+	bool more = last != NULL, alone = last == TAILQ_FIRST(list);
+	uint64_t most;
 
 	for (save = TAILQ_FIRST(list); more; save = next) {
 		next = TAILQ_NEXT(save, link);
@@ -130,7 +132,10 @@ take_turns(struct turns *turns, enum save_place place, struct share share, struc
 		if (batch->body_bytes >= share.bytes || batch->count >= share.items ||
 		    save->due_ms > share.until_ms || !batch_fits(batch, RECORD_BODY_MAX, SAVE_IOVS))
 			return;
-		if (save_take(save, batch, state, share.bytes - batch->body_bytes))
+		most = share.bytes - batch->body_bytes;
+		if (!alone && most > SAVE_SHARE)
+			most = SAVE_SHARE;
+		if (save_take(save, batch, state, most))
 			leave_turn(turns, save);
 		else
 			move_to(turns, save, place);

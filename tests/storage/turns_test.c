@@ -7,19 +7,29 @@
 #include "tests/storage/fixture.h"
 #include "tests/storage/played_disk.h"
 
+#define MIB ((uint64_t)1 << 20)
 #define STREAMS 40
 #define PIECE ((uint64_t)300 << 10) /* enough to be written while the object grows */
 
-/* STREAMS objects that grow, with a piece each that waits for its turn: more than one batch has room for.
- * The gate is closed, and a sync stands before it. */
-static void
-begin_streams(struct fixture *f, struct writer *streams[STREAMS])
+/* Closes the gate, with a sync that stands before it: what comes now is in the next batch. The writer whose bytes are
+ * synced there, which has no others. */
+static struct writer *
+hold_a_batch(struct fixture *f)
 {
 	struct writer *first = fixture_begin(f, "/first", PUBLISH_LIVE);
 
 	atomic_store(&disk.gate_closed, 1);
 	fixture_write(f, first, 1, 0, PIECE);
 	disk_await_sync();
+	return first;
+}
+
+/* STREAMS objects that grow, with a piece each that waits for its turn: more than one batch has room for. */
+static void
+begin_streams(struct fixture *f, struct writer *streams[STREAMS])
+{
+	struct writer *first = hold_a_batch(f);
+
 	writer_abort(&first);
 	for (unsigned i = 0; i < STREAMS; i++) {
 		char path[16];
@@ -60,15 +70,25 @@ let_one_batch_pass(void)
 	}
 }
 
-/* Bytes of STREAMS that are in a volume, and synced. */
+/* Bytes of OBJECT that are in a volume, and synced. */
+static uint64_t
+saved(const struct object *object)
+{
+	uint64_t sum = 0;
+
+	for (unsigned n = 0; n < object->nextents; n++)
+		sum += object->extents[n].at.length;
+	return sum;
+}
+
+/* The same of all STREAMS. */
 static uint64_t
 bytes_saved(struct writer *const streams[STREAMS])
 {
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < STREAMS; i++)
-		for (unsigned n = 0; n < writer_object(streams[i])->nextents; n++)
-			sum += writer_object(streams[i])->extents[n].at.length;
+		sum += saved(writer_object(streams[i]));
 	return sum;
 }
 
@@ -142,6 +162,54 @@ what_grows_has_its_share_however_much_waits_for_answers(void **state)
 	end_streams(f, streams);
 }
 
+/* COUNT whole objects of 8 MiB wait, and one batch takes what it takes of them: the bytes of each in TAKEN. */
+static void
+take_of_large(struct fixture *f, unsigned count, uint64_t *taken)
+{
+	struct writer_receipt receipts[3];
+	struct object *objects[3];
+	struct writer *first = hold_a_batch(f);
+
+	for (unsigned i = 0; i < count; i++) {
+		char path[16];
+		struct writer *writer;
+
+		snprintf(path, sizeof(path), "/large%u", i);
+		writer = fixture_begin(f, path, PUBLISH_WHOLE);
+		objects[i] = object_get(writer_object(writer));
+		fixture_write(f, writer, i, 0, 8 * MIB);
+		fixture_finish(f, &writer, &receipts[i]);
+	}
+	let_one_batch_pass();
+	for (unsigned i = 0; i < count; i++)
+		taken[i] = saved(objects[i]);
+	writer_abort(&first);
+	disk_heal();
+	for (unsigned i = 0; i < count; i++) {
+		assert_int_equal(fixture_answer(f, &receipts[i]), 201);
+		object_put(&objects[i]);
+	}
+}
+
+static void
+what_is_large_leaves_room_for_another(void **state)
+{
+	uint64_t taken[2];
+
+	take_of_large(*state, 2, taken);
+	assert_in_range(taken[0], MIB, 5 * MIB);
+	assert_in_range(taken[1], MIB, 5 * MIB);
+}
+
+static void
+what_is_large_and_alone_takes_most_of_a_batch(void **state)
+{
+	uint64_t taken;
+
+	take_of_large(*state, 1, &taken);
+	assert_in_range(taken, 6 * MIB, 8 * MIB);
+}
+
 static void
 what_is_due_soon_comes_along_with_what_is_written_anyway(void **state)
 {
@@ -165,6 +233,8 @@ main(void)
 		ON_DISK(who_waits_for_an_answer_is_not_behind_what_grows),
 		ON_DISK(what_grows_has_its_turn_however_many_wait_for_answers),
 		ON_DISK(what_grows_has_its_share_however_much_waits_for_answers),
+		ON_DISK(what_is_large_leaves_room_for_another),
+		ON_DISK(what_is_large_and_alone_takes_most_of_a_batch),
 		ON_DISK(what_is_due_soon_comes_along_with_what_is_written_anyway),
 	};
 
