@@ -81,7 +81,7 @@ batch_write(struct batch *batch, struct volume *volume, bool sync)
 		head += length;
 		position = end + pad;
 	}
-	err = volume_append(volume, batch->iov, (int)(iov - batch->iov), position - start);
+	err = volume_append(volume, batch->iov, (int)(iov - batch->iov), position - start, sync);
 	if (err == 0 && sync)
 		err = volume_sync(volume);
 	if (err == 0)

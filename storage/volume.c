@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -22,6 +23,7 @@
 #define VOLUME_MAGIC "SPWLVOL\n"
 #define RESERVE_STEP ((uint64_t)16 << 20) /* preallocated at a time, */
 #define RESERVE_SHARE 16                  /* but no more than this part of the volume */
+#define WRITE_STRIDE ((size_t)1 << 20) /* what the disk may begin with while the next is copied */
 #define SCAN_WINDOW ((size_t)64 * 1024)
 #define SCAN_PEEK ((size_t)1024) /* a record without its body, mostly */
 
@@ -76,16 +78,42 @@ volume_new(uint32_t number, int fd)
 	return volume;
 }
 
+/* Of IOVCNT pieces, those that one call writes. */
 static int
-write_all(int fd, struct iovec *iov, int iovcnt, uint64_t offset)
+count_stride(const struct iovec *iov, int iovcnt)
+{
+	size_t bytes = 0;
+	int count = 0;
+
+	while (count < iovcnt && count < IOV_MAX && bytes < WRITE_STRIDE)
+		bytes += iov[count++].iov_len;
+	return count;
+}
+
+/* The disk is to begin with N bytes at OFFSET, but for a page that goes on. What it fails at the sync will say. */
+static void
+begin_sync(int fd, uint64_t offset, size_t n)
+{
+	size_t rest = (size_t)(offset + n) % RECORD_BATCH;
+
+	if (n > rest)
+		(void)sync_file_range(fd, (off_t)offset, (off_t)(n - rest), SYNC_FILE_RANGE_WRITE);
+}
+
+/* SYNC: one follows. */
+static int
+write_all(int fd, struct iovec *iov, int iovcnt, uint64_t offset, bool sync)
 {
 	while (iovcnt > 0) {
-		ssize_t n = pwritev(fd, iov, iovcnt < 1024 ? iovcnt : 1024, (off_t)offset);
+		int count = count_stride(iov, iovcnt);
+		ssize_t n = pwritev(fd, iov, count, (off_t)offset);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			return n < 0 ? -errno : -EIO;
+		if (sync && count < iovcnt)
+			begin_sync(fd, offset, (size_t)n);
 		offset += (uint64_t)n;
 		for (; iovcnt > 0 && (size_t)n >= iov->iov_len; iov++, iovcnt--)
 			n -= (ssize_t)iov->iov_len;
@@ -144,7 +172,7 @@ write_header(struct volume *volume, int sync)
 	put_le64(page + AT_CREATED, (uint64_t)clock_wall_ms());
 	memcpy(page + AT_SECRET, volume->secret, RECORD_SECRET_SIZE);
 	put_le64(page + AT_HASH, XXH3_64bits(page, AT_HASH));
-	err = volume_append(volume, &iov, 1, sizeof(page));
+	err = volume_append(volume, &iov, 1, sizeof(page), sync);
 	if (err == 0 && sync)
 		err = volume_sync(volume);
 	return err;
@@ -343,14 +371,14 @@ volume_reserve(struct volume *volume, uint64_t bytes)
 }
 
 int
-volume_append(struct volume *volume, struct iovec *iov, int iovcnt, uint64_t bytes)
+volume_append(struct volume *volume, struct iovec *iov, int iovcnt, uint64_t bytes, bool sync)
 {
 	int err;
 
 	CHECK(volume->end % RECORD_BATCH == 0 && bytes <= volume_room(volume));
 	err = reserve(volume, volume->end + bytes);
 	if (err == 0)
-		err = write_all(volume->fd, iov, iovcnt, volume->end);
+		err = write_all(volume->fd, iov, iovcnt, volume->end, sync);
 	if (err == 0)
 		volume->end = round_up(volume->end + bytes, RECORD_BATCH);
 	return err;

@@ -68,9 +68,9 @@ uint64_t volume_room(const struct volume *volume);
  * written and the volume is as good as before. */
 int volume_reserve(struct volume *volume, uint64_t bytes);
 
-/* Writes one batch of BYTES at volume_end. 0 or -errno; after an error the volume must not be
- * appended to any more. IOV is consumed. */
-int volume_append(struct volume *volume, struct iovec *iov, int iovcnt, uint64_t bytes);
+/* Writes one batch of BYTES at volume_end; with SYNC volume_sync is to follow. 0 or -errno; after an error the volume
+ * must not be appended to any more. IOV is consumed. */
+int volume_append(struct volume *volume, struct iovec *iov, int iovcnt, uint64_t bytes, bool sync);
 
 /* fdatasync. After an error the volume must not be used for writing any more: a second
  * attempt may succeed without the bytes being there. */

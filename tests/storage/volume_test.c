@@ -95,7 +95,7 @@ write_batch(struct rig *rig)
 	size_t half = rig->length / 2;
 	struct iovec iov[] = {{rig->batch, half}, {rig->batch + half, rig->length - half}};
 
-	assert_int_equal(volume_append(rig->volume, iov, 2, rig->length), 0);
+	assert_int_equal(volume_append(rig->volume, iov, 2, rig->length, false), 0);
 	rig->length = 0;
 	return start;
 }
