@@ -125,7 +125,7 @@ export_object(struct audit *audit, int dirfd, const struct catalog_row *row)
 	if (err != 0)
 		return err;
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
-		strcat(strcat(name, "/"), SELF);
+		memcpy(name + strlen(name), "/" SELF, sizeof("/" SELF));
 	fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
 	if (fd < 0)
 		return -errno;

@@ -45,7 +45,7 @@ find_limit(const struct store *store, uint64_t *limit, uint64_t *disk)
 int
 evict_init(struct store *store)
 {
-	uint64_t limit, disk, size;
+	uint64_t limit = 0, disk = 0, size;
 	int err = find_limit(store, &limit, &disk);
 
 	if (err != 0)

@@ -83,9 +83,10 @@ note_due(void *arg, const char *path, uint64_t id)
 {
 	struct due *due = arg;
 	struct object *object = NULL;
+	size_t length = strlen(path);
 	bool live;
 
-	if (strlen(path) > STORE_PATH_MAX)
+	if (length > STORE_PATH_MAX)
 		return -EBADMSG;
 	/* What is being written has its time when it ended. */
 	live = store_find(due->store, path, &object) == 0 &&
@@ -93,7 +94,7 @@ note_due(void *arg, const char *path, uint64_t id)
 	object_put(&object);
 	if (live)
 		return 0;
-	strcpy(due->items[due->count].path, path);
+	memcpy(due->items[due->count].path, path, length + 1);
 	due->items[due->count++].id = id;
 	return due->count == DUE_AT_ONCE;
 }

@@ -8,6 +8,7 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/metrics.h"
 
@@ -62,6 +63,7 @@ streams_new(void)
 static void
 unlist(struct streams *streams, struct stream *stream)
 {
+	CHECK(streams->table != NULL);
 	HASH_DEL(streams->table, stream);
 	TAILQ_REMOVE(&streams->by_use, stream, link);
 	stream->listed = false;
