@@ -90,14 +90,18 @@ count_stride(const struct iovec *iov, int iovcnt)
 	return count;
 }
 
-/* The disk is to begin with N bytes at OFFSET, but for a page that goes on. What it fails at the sync will say. */
-static void
+/* The disk is to begin with N bytes at OFFSET, but for a page that goes on. What it fails later the sync will say; where
+ * this call is not to be had, the sync does it all. 0 or -errno. */
+static int
 begin_sync(int fd, uint64_t offset, size_t n)
 {
 	size_t rest = (size_t)(offset + n) % RECORD_BATCH;
 
-	if (n > rest)
-		(void)sync_file_range(fd, (off_t)offset, (off_t)(n - rest), SYNC_FILE_RANGE_WRITE);
+	if (n > rest &&
+	    sync_file_range(fd, (off_t)offset, (off_t)(n - rest), SYNC_FILE_RANGE_WRITE) != 0 &&
+	    (errno == EIO || errno == ENOSPC || errno == EDQUOT))
+		return -errno;
+	return 0;
 }
 
 /* SYNC: one follows. */
@@ -107,13 +111,16 @@ write_all(int fd, struct iovec *iov, int iovcnt, uint64_t offset, bool sync)
 	while (iovcnt > 0) {
 		int count = count_stride(iov, iovcnt);
 		ssize_t n = pwritev(fd, iov, count, (off_t)offset);
+		int err = 0;
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			return n < 0 ? -errno : -EIO;
 		if (sync && count < iovcnt)
-			begin_sync(fd, offset, (size_t)n);
+			err = begin_sync(fd, offset, (size_t)n);
+		if (err != 0)
+			return err;
 		offset += (uint64_t)n;
 		for (; iovcnt > 0 && (size_t)n >= iov->iov_len; iov++, iovcnt--)
 			n -= (ssize_t)iov->iov_len;

@@ -15,7 +15,7 @@ from verifier import verify, verify_rebuilt
 from writer import GONE, Load, Uploader
 
 # What the daemon changes files with: the volumes' calls first, then LMDB's.
-CALLS = ("pwritev", "fdatasync", "fallocate", "fsync", "rename,renameat,renameat2", "ftruncate",
+CALLS = ("pwritev", "sync_file_range", "fdatasync", "fallocate", "fsync", "rename,renameat,renameat2", "ftruncate",
          "openat", "pwrite64", "unlinkat", "mkdirat,mkdir", "munmap")
 CROWD_CALLS = ("pwritev", "pwritev", "fdatasync", "fdatasync", "pwrite64")
 STEP_AFTER = 12  # every N up to here, then in growing steps
