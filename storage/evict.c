@@ -211,6 +211,20 @@ empty(struct reclaim *r, const struct reclaim_volume *victim, bool may_copy)
 	return err != 0 ? err : r->failure;
 }
 
+/* Puts the last victim behind all others: what is still there is empty, unless an old version came back. */
+static void
+put_victim_last(const struct store *store, struct reclaim_volume **order, size_t count)
+{
+	for (size_t i = 0; i + 1 < count; i++) {
+		struct reclaim_volume *volume = order[i];
+
+		if (volume->file.number == store->evict.victim) {
+			order[i] = order[i + 1];
+			order[i + 1] = volume;
+		}
+	}
+}
+
 static int
 compare_used(const void *a, const void *b)
 {
@@ -222,7 +236,7 @@ compare_used(const void *a, const void *b)
 	return x->number < y->number ? -1 : x->number > y->number;
 }
 
-/* Empties the volume that was not used for longest and can be, but not the last victim again. Whether there was one. */
+/* Empties the volume that was not used for longest and can be. Whether there was one. */
 static bool
 empty_coldest(struct reclaim *r, struct reclaim_survey *survey, bool may_copy)
 {
@@ -233,11 +247,11 @@ empty_coldest(struct reclaim *r, struct reclaim_survey *survey, bool may_copy)
 	if (order == NULL)
 		return false;
 	for (size_t i = 0; i < survey->count; i++)
-		if (survey->volumes[i].file.number != r->store->evict.victim &&
-		    reclaim_is_settled(&survey->volumes[i]) &&
+		if (reclaim_is_settled(&survey->volumes[i]) &&
 		    !reclaim_is_shunned(r, &survey->volumes[i]))
 			order[count++] = &survey->volumes[i];
 	qsort(order, count, sizeof(struct reclaim_volume *), compare_used);
+	put_victim_last(r->store, order, count);
 	for (size_t i = 0; i < count && !found && !r->stopping; i++) {
 		int err = empty(r, order[i], may_copy);
 
@@ -257,11 +271,18 @@ empty_coldest(struct reclaim *r, struct reclaim_survey *survey, bool may_copy)
 	return found;
 }
 
+/* Whether another victim would be unlinked sooner than the last one: not while the catalog takes no deletions. */
+static bool
+may_take_another(const struct store *store)
+{
+	return indexer_health(store->indexer) == 0;
+}
+
 /* Whether the last victim has yet to be unlinked. */
 static bool
 victim_waits(const struct store *store, const struct reclaim_survey *survey)
 {
-	if (clock_mono_ms() - store->evict.chosen_ms > VICTIM_MS)
+	if (clock_mono_ms() - store->evict.chosen_ms > VICTIM_MS && may_take_another(store))
 		return false;
 	for (size_t i = 0; i < survey->count; i++)
 		if (survey->volumes[i].file.number == store->evict.victim)
@@ -301,8 +322,8 @@ evict_now(struct reclaim *r)
 	before = volumes_bytes(&r->store->volumes, &count);
 	drop_ballast(r);
 	for (unsigned tries = 0; tries < BURY_TRIES && !r->stopping; tries++) {
-		bool more = reclaim_bury_dead(r),
-		     another = tries % VICTIM_TRIES == VICTIM_TRIES - 1;
+		bool more = reclaim_bury_dead(r);
+		bool another = tries == VICTIM_TRIES && may_take_another(r->store);
 
 		/* One that had only tombstones may come back as another one. */
 		if (r->buried > buried && ((found && evicts) || evict_may_store(r->store) ||
