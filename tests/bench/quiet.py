@@ -85,9 +85,7 @@ PAUSE = 4  # seconds between two segments of a reader
 
 
 def evicted(server):
-    with server.connect_admin() as client:
-        text = client.get("/metrics").body.decode()
-    return int(re.search(r"^spillway_evicted_total (\d+)", text, re.M).group(1))
+    return int(server.metrics()["spillway_evicted_total"])
 
 
 def put_segments(server, prefix, count):

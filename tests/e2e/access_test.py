@@ -6,7 +6,6 @@ import ctypes
 import hashlib
 import json
 import os
-import re
 import select
 import signal
 import subprocess
@@ -87,9 +86,7 @@ class AccessCase(Case):
         return self.ask(method, target, *headers, body=body).status
 
     def checks(self):
-        with self.server.connect_admin() as admin:
-            text = admin.get("/metrics").body.decode()
-        return int(re.search(r"^spillway_password_checks_total (\d+)$", text, re.M).group(1))
+        return self.server.metrics()["spillway_password_checks_total"]
 
 
 class Credentials(AccessCase):

@@ -67,18 +67,12 @@ class Admin(Case):
         self.assertEqual(check.returncode, 0, check.stdout + check.stderr)
         self.assertIn("SUCCESS", check.stdout)
 
-    def counters(self):
-        with self.server.connect_admin() as admin:
-            body = admin.get("/metrics").body.decode()
-        return {name: float(value) for name, value in
-                (line.rsplit(" ", 1) for line in body.splitlines() if line[:1] not in ("", "#"))}
-
     def test_metrics_count(self):
-        before = self.counters()
+        before = self.server.metrics()
         client = self.writer(self.path("a"), b"12345")
         reader = self.follow(self.path("a"))
         self.assertEqual(reader.read_part(5), b"12345")
-        during = self.counters()
+        during = self.server.metrics()
         client.send_chunk(b"678")
         self.assertEqual(reader.read_part(3), b"678")
         self.assertEqual(client.end_put().status, 201)
@@ -89,7 +83,7 @@ class Admin(Case):
         self.assertEqual(self.get(self.path("none")).status, 404)
 
         def grown(name, least=1):
-            now = self.counters()
+            now = self.server.metrics()
             return now.get("spillway_" + name, 0) - before.get("spillway_" + name, 0) >= least
 
         self.assertEqual(during["spillway_writers"], 1)
@@ -103,24 +97,24 @@ class Admin(Case):
             # A client may have its bytes before they are counted.
             wait_until(lambda name=name, least=least: grown(name, least), f"{name} to grow by {least}")
         for name in ("writers", "live_readers"):
-            wait_until(lambda name=name: self.counters()["spillway_" + name] == 0, f"{name} to be none")
+            wait_until(lambda name=name: self.server.metrics()["spillway_" + name] == 0, f"{name} to be none")
         for name in ("volumes", "disk_used_bytes", "disk_free_bytes"):
-            wait_until(lambda name=name: self.counters()["spillway_" + name] > 0, name)
-        wait_until(lambda: self.counters()["spillway_catalog_waiting_records"] == 0, "the catalog to follow")
-        wait_until(lambda: self.counters()["spillway_resident_bytes"] > 0, "idle objects to be counted")
+            wait_until(lambda name=name: self.server.metrics()["spillway_" + name] > 0, name)
+        wait_until(lambda: self.server.metrics()["spillway_catalog_waiting_records"] == 0, "the catalog to follow")
+        wait_until(lambda: self.server.metrics()["spillway_resident_bytes"] > 0, "idle objects to be counted")
 
     def test_the_end_of_an_upload_is_no_byte_that_waited(self):
         name = "spillway_write_to_read_seconds_count"
         client = self.writer(self.path("a"), b"12345")
         reader = self.follow(self.path("a"))
         self.assertEqual(reader.read_part(5), b"12345")
-        before = self.counters()[name]
+        before = self.server.metrics()[name]
         client.send_chunk(b"678")
         self.assertEqual(reader.read_part(3), b"678")
         self.assertEqual(client.end_put().status, 201)
         self.assertEqual(reader.read_rest(), b"")
-        wait_until(lambda: self.counters()["spillway_live_readers"] == 0, "the reader to leave")
-        self.assertEqual(self.counters()[name] - before, 1)
+        wait_until(lambda: self.server.metrics()["spillway_live_readers"] == 0, "the reader to leave")
+        self.assertEqual(self.server.metrics()[name] - before, 1)
 
     def test_the_admin_listener_serves_no_objects(self):
         self.put(self.path("a"), b"x")

@@ -46,9 +46,7 @@ class ByTls(Case):
         return sock
 
     def handshakes(self, result):
-        with self.server.connect_admin() as admin:
-            text = admin.get("/metrics").body.decode()
-        return int(text.split(f'{HANDSHAKE}{{result="{result}"}} ')[1].split()[0])
+        return self.server.metrics()[f'{HANDSHAKE}{{result="{result}"}}']
 
     def wait_handshakes(self, result, count):
         wait_until(lambda: self.handshakes(result) == count, f"{count} handshakes to be {result}")

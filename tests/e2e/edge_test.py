@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Caches in front of the origin do the right thing with what grows, breaks off, changes and goes."""
 
-import re
 import threading
 
 from edges import Nginx, TrafficServer, Varnish
@@ -71,9 +70,7 @@ class EdgeCase(Case):
 
     def origin_gets(self):
         """GETs that the origin had since the last call, without those of this function."""
-        with self.server.connect_admin() as admin:
-            text = admin.get("/metrics").body.decode()
-        gets = int(re.search(r'^spillway_requests_total\{method="GET"\} (\d+)', text, re.MULTILINE).group(1))
+        gets = self.server.metrics()['spillway_requests_total{method="GET"}']
         news, self.gets_seen = gets - self.gets_seen - 1, gets
         return news
 

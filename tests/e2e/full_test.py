@@ -2,7 +2,6 @@
 """What happens when the disk is full: 507, and nothing else is harmed. Mostly needs root, for a small disk."""
 
 import os
-import re
 import subprocess
 import tempfile
 import time
@@ -165,9 +164,7 @@ class DiskMax(unittest.TestCase):
         self.server.start()
 
     def used(self):
-        with self.server.connect_admin() as client:
-            text = client.get("/metrics").body.decode()
-        return int(re.search(r"^spillway_disk_used_bytes (\d+)", text, re.M).group(1))
+        return self.server.metrics()["spillway_disk_used_bytes"]
 
     def test_what_is_mostly_dead_makes_room_also_after_one_crash_after_the_other(self):
         count = 0

@@ -160,6 +160,13 @@ class Server:
     def connect_admin(self):
         return Client(self.admin)
 
+    def metrics(self):
+        """What /metrics says, by name and labels."""
+        with self.connect_admin() as admin:
+            text = admin.get("/metrics").body.decode()
+        return {name: float(value) for name, value in
+                (line.rsplit(" ", 1) for line in text.splitlines() if line[:1] not in ("", "#"))}
+
     def rss_anon(self):
         """The daemon's own memory in bytes, without mapped files."""
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:

@@ -198,25 +198,18 @@ class Stuck(Case):
         self.assertEqual(client.read_head().status, 200)
         return client
 
-    def metric(self, name):
-        with self.server.connect_admin() as admin:
-            for line in admin.get("/metrics").body.decode().splitlines():
-                if line.startswith(name + " "):
-                    return int(line.split()[1])
-        raise AssertionError("no such metric")
-
     def connections(self):
-        return self.metric("spillway_connections")
+        return self.server.metrics()["spillway_connections"]
 
     def test_each_reader_that_is_cut_counts(self):
         self.put(self.path("whole"), pattern(BIG))
         self.writer(self.path("live"), pattern(BIG))
-        before = self.metric("spillway_readers_cut_total")
+        before = self.server.metrics()["spillway_readers_cut_total"]
         readers = [self.connect(rcvbuf=4096) for _ in range(12)]
         for number, client in enumerate(readers):
             client.send_head("GET", self.path("whole" if number % 2 == 0 else "live"))
         wait_until(lambda: self.connections() <= 2, "the daemon to cut the readers")
-        self.assertEqual(self.metric("spillway_readers_cut_total") - before, len(readers))
+        self.assertEqual(self.server.metrics()["spillway_readers_cut_total"] - before, len(readers))
 
     def test_a_reader_that_takes_nothing_is_cut(self):
         for size in (60_000, BIG):

@@ -2,7 +2,6 @@
 """Clients that are slow on purpose, or too many: they are ended, and nobody else notices."""
 
 import os
-import re
 import resource
 import select
 import threading
@@ -51,9 +50,7 @@ class Neighbour(threading.Thread):
 
 
 def connections(server):
-    with server.connect_admin() as admin:
-        text = admin.get("/metrics").body.decode()
-    return int(re.search(r"^spillway_connections (\d+)$", text, re.MULTILINE).group(1))
+    return server.metrics()["spillway_connections"]
 
 
 class Slow(Case):
