@@ -91,7 +91,8 @@ count_stride(const struct iovec *iov, int iovcnt)
 }
 
 /* The disk is to begin with N bytes at OFFSET, but for a page that goes on. What it fails later the sync will say; where
- * this call is not to be had, the sync does it all. 0 or -errno. */
+ * this call is not to be had, the sync does it all. 0 or -EIO: it has no room for what it took, or worse, and no room that
+ * is made for others would help this volume. */
 static int
 begin_sync(int fd, uint64_t offset, size_t n)
 {
@@ -100,7 +101,7 @@ begin_sync(int fd, uint64_t offset, size_t n)
 	if (n > rest &&
 	    sync_file_range(fd, (off_t)offset, (off_t)(n - rest), SYNC_FILE_RANGE_WRITE) != 0 &&
 	    (errno == EIO || errno == ENOSPC || errno == EDQUOT))
-		return -errno;
+		return -EIO;
 	return 0;
 }
 

@@ -17,7 +17,7 @@ from writer import GONE, Load, Uploader
 FAILURES = ("fdatasync:error=EIO", "pwritev:error=ENOSPC", "pwritev:error=EIO", "fallocate:error=ENOSPC",
             "fallocate:error=EIO", "pwrite64:error=EIO", "pwrite64:error=ENOSPC", "fsync:error=EIO",
             "renameat,rename:error=EIO", "openat:error=EMFILE", "mmap:error=ENOMEM", "pread64:error=EIO",
-            "sync_file_range:error=EIO")
+            "sync_file_range:error=EIO", "sync_file_range:error=ENOSPC")
 FINE = {201, 204, 404, 410, 500, 503, 507}
 LOADER = ("mmap", "openat", "pread64")  # calls that load the program, before its first line
 WHENS = ("{}", "{}+", "{}..{}")  # this call; it and all later ones; it and the next
